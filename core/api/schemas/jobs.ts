@@ -1,0 +1,50 @@
+// Long work that outlives the request that started it: pulls, imports, root image builds.
+import { z } from 'zod'
+import { timestamp } from './common.ts'
+
+export const jobKind = z.enum(['pull', 'import', 'build'])
+export const jobState = z.enum(['running', 'done', 'failed', 'cancelled'])
+
+export const jobProgress = z.strictObject({
+  /** `resolve`, `download`, `receive`, `verify`, `index`, `merge`, `write`, `sync`. */
+  phase: z.string(),
+  bytesDone: z.number(),
+  /** 0 while it is not known. */
+  bytesTotal: z.number(),
+  /** One entry for each layer of a download. */
+  layers: z
+    .array(
+      z.strictObject({
+        digest: z.string(),
+        bytesDone: z.number(),
+        bytesTotal: z.number(),
+        state: z.string(),
+      }),
+    )
+    .default([]),
+})
+
+export const errorBody = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  data: z.record(z.string(), z.unknown()).optional(),
+})
+
+export const job = z.strictObject({
+  id: z.string(),
+  kind: jobKind,
+  /** What a person would call it: `Pull busybox:latest`. */
+  title: z.string(),
+  state: jobState,
+  startedAt: timestamp,
+  finishedAt: timestamp.optional(),
+  progress: jobProgress,
+  /** References that a finished pull or import brought. */
+  references: z.array(z.string()),
+  error: errorBody.optional(),
+})
+
+export const oneJob = z.strictObject({ job: z.string() })
+export const startedJob = z.strictObject({ job: z.string() })
+export const startedImport = z.strictObject({ job: z.string(), ticket: z.string() })

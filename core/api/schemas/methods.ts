@@ -1,0 +1,57 @@
+// Every method of the control connection: the schema of its parameters and of its result.
+// docs/contracts/control.md. Imported by the core host only; everyone else takes the types.
+import { z } from 'zod'
+import { nothing } from './common.ts'
+import { subscribed } from './events.ts'
+import {
+  createdGuest,
+  exitRecord,
+  guestDetails,
+  guestSpec,
+  guestSummary,
+  killGuest,
+  listGuests,
+  one,
+  removeGuest,
+  stopGuest,
+} from './guests.ts'
+import { checks, hostInfo } from './host.ts'
+import {
+  imageDetails,
+  imageSummary,
+  importImage,
+  oneImage,
+  pullImage,
+  removedImage,
+  removeImage,
+} from './images.ts'
+import { job, oneJob, startedImport, startedJob } from './jobs.ts'
+import { openedStream, openStream } from './streams.ts'
+
+const done = z.strictObject({})
+
+export const methodSchemas = {
+  'host.info': { params: nothing, result: hostInfo },
+  'host.check': { params: nothing, result: checks },
+  'host.dmesg': { params: nothing, result: z.strictObject({ text: z.string() }) },
+  'images.list': { params: nothing, result: z.array(imageSummary) },
+  'images.inspect': { params: oneImage, result: imageDetails },
+  'images.pull': { params: pullImage, result: startedJob },
+  'images.import': { params: importImage, result: startedImport },
+  'images.remove': { params: removeImage, result: removedImage },
+  'guests.create': { params: guestSpec, result: createdGuest },
+  'guests.start': { params: one, result: done },
+  'guests.stop': { params: stopGuest, result: done },
+  'guests.kill': { params: killGuest, result: done },
+  'guests.pause': { params: one, result: done },
+  'guests.unpause': { params: one, result: done },
+  'guests.remove': { params: removeGuest, result: done },
+  'guests.list': { params: listGuests, result: z.array(guestSummary) },
+  'guests.inspect': { params: one, result: guestDetails },
+  'guests.wait': { params: one, result: exitRecord },
+  'streams.open': { params: openStream, result: openedStream },
+  'jobs.list': { params: nothing, result: z.array(job) },
+  'jobs.get': { params: oneJob, result: job },
+  'jobs.cancel': { params: oneJob, result: done },
+  'events.subscribe': { params: nothing, result: subscribed },
+} as const
