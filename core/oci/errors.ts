@@ -35,7 +35,6 @@ export type OciErrorCode =
 export class OciError extends BulkheadError {
   declare readonly code: OciErrorCode
 
-  // biome-ignore lint/complexity/noUselessConstructor: it narrows the code to the image side's own.
   constructor(code: OciErrorCode, message: string, details: ErrorDetails = {}) {
     super(code, message, details)
   }
