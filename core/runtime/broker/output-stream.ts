@@ -47,6 +47,12 @@ export class OutputStream {
     return this.#ended
   }
 
+  /** Begins at `offset`, because what came before was read by another core host. Before the first byte only. */
+  beginAt(offset: number): void {
+    this.ring.beginAt(offset)
+    this.#saidLimit = offset
+  }
+
   append(bytes: Uint8Array, timeMs: number): void {
     if (this.#ended || bytes.length === 0) return
     this.ring.append(bytes, timeMs)
