@@ -1,0 +1,53 @@
+// Waiting for a job of the core host (a pull, an import) with its progress.
+import type { Job } from '../api/methods.ts'
+import type { CallOptions, CoreClient } from './core-client.ts'
+import { clientError, coreErrorFromBody } from './core-error.ts'
+
+export interface JobOptions extends CallOptions {
+  readonly onProgress?: (job: Job) => void
+}
+
+/**
+ * Waits until a job is done and returns its last state. Rejects with the job's own error where it failed.
+ * Aborting cancels the job at the core host too.
+ */
+export async function waitForJob(client: CoreClient, id: string, options: JobOptions = {}): Promise<Job> {
+  const { signal, onProgress } = options
+  const finished = Promise.withResolvers<Job>()
+  let revision: number | undefined
+  const see = (job: Job) => {
+    if (job.state === 'running') onProgress?.(job)
+    else finished.resolve(job)
+  }
+  const look = () => client.request('jobs.get', { job: id }).then(see, finished.reject)
+  const { promise: interrupted, reject } = Promise.withResolvers<never>()
+  // Each may be rejected before somebody waits for it.
+  interrupted.catch(() => {})
+  finished.promise.catch(() => {})
+  const onAbort = () => reject(clientError('client.cancelled', 'The job was given up'))
+  signal?.addEventListener('abort', onAbort, { once: true })
+  using _events = client.onEvent(({ revision: seen, event }) => {
+    if (event.type === 'job' && event.job.id === id) see(event.job)
+    else if (revision !== undefined && seen > revision + 1) void look() // Something was missed.
+    revision = seen
+  })
+  try {
+    if (signal?.aborted) onAbort()
+    await client.request('events.subscribe', {})
+    await look()
+    const job = await Promise.race([finished.promise, interrupted, lost(client)])
+    if (job.state === 'done') return job
+    const fallback = { code: 'client.cancelled', message: `${job.title}: ${job.state}` }
+    throw coreErrorFromBody(job.error, fallback)
+  } catch (error) {
+    if (signal?.aborted) await client.request('jobs.cancel', { job: id }).catch(() => {})
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+async function lost(client: CoreClient): Promise<never> {
+  const error = await client.closed
+  throw error ?? clientError('client.closed', 'The connection was closed')
+}
