@@ -1,0 +1,35 @@
+// Whiteouts: empty files whose names say what a layer takes away from the layers below it (image-spec layer.md,
+// "Whiteouts"). `.wh.NAME` hides NAME, `.wh..wh..opq` hides all that the lower layers put into its directory.
+
+import type { ByteString } from '../layer/byte-string.ts'
+
+const PREFIX = '.wh.'
+/** AUFS keeps its own records under such names (`.wh..wh.plnk`, `.wh..wh.aufs`); they mean nothing in a layer. */
+const AUFS_PREFIX = '.wh..wh.'
+const OPAQUE = '.wh..wh..opq'
+
+export type EntryRole =
+  | { readonly role: 'entry' }
+  | { readonly role: 'ignored' }
+  | { readonly role: 'opaque'; readonly directory: readonly ByteString[] }
+  | { readonly role: 'whiteout'; readonly directory: readonly ByteString[]; readonly hidden: ByteString }
+  | { readonly role: 'invalid'; readonly reason: string }
+
+const ENTRY: EntryRole = { role: 'entry' }
+const IGNORED: EntryRole = { role: 'ignored' }
+
+/** What an entry with these names is. */
+export function entryRole(names: readonly ByteString[]): EntryRole {
+  if (!names.some((name) => name.startsWith(PREFIX))) return ENTRY
+  const directory = names.slice(0, -1)
+  if (directory.some((name) => name.startsWith(AUFS_PREFIX))) return IGNORED
+  if (directory.some((name) => name.startsWith(PREFIX)))
+    return { role: 'invalid', reason: 'it lies below a whiteout' }
+  const name = names.at(-1) ?? ''
+  if (name === OPAQUE) return { role: 'opaque', directory }
+  if (name.startsWith(AUFS_PREFIX)) return IGNORED
+  const hidden = name.slice(PREFIX.length)
+  if (hidden === '' || hidden === '.' || hidden === '..')
+    return { role: 'invalid', reason: 'it is a whiteout of nothing' }
+  return { role: 'whiteout', directory, hidden }
+}
