@@ -1,0 +1,47 @@
+// Builds what plain Node runs: the core host with its workers, the command line with the lab, into `dist/`.
+// Everything but koffi is bundled; a worker is an entry of its own beside the file that starts it.
+import { chmodSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { rolldown } from 'rolldown'
+
+const root = join(import.meta.dirname, '..')
+
+const programs = [
+  {
+    folder: 'core',
+    entries: {
+      'core-host': 'core/host/core-host.ts',
+      'image-worker': 'core/oci/image-worker.ts',
+      'build-worker': 'core/xen/build/build-worker.ts',
+      'ring-worker': 'core/xen/ring/ring-worker.ts',
+    },
+  },
+  {
+    folder: 'cli',
+    entries: { bulkhead: 'app/cli/bulkhead.ts', 'lab-daemon': 'lab/daemon/lab-daemon.ts' },
+  },
+] as const
+
+for (const { folder, entries } of programs) {
+  const out = join(root, 'dist', folder)
+  rmSync(out, { recursive: true, force: true })
+  const bundle = await rolldown({
+    input: Object.fromEntries(Object.entries(entries).map(([name, path]) => [name, join(root, path)])),
+    platform: 'node',
+    external: ['koffi', 'electron'],
+    // Node 24 has no `using` yet.
+    transform: { target: 'es2024' },
+    resolve: { conditionNames: ['node', 'import', 'default'] },
+    logLevel: 'warn',
+  })
+  await bundle.write({
+    dir: out,
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name]-[hash].js',
+    sourcemap: true,
+    minify: false,
+  })
+  await bundle.close()
+}
+chmodSync(join(root, 'dist/cli/bulkhead.js'), 0o755)
