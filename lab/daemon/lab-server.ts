@@ -1,0 +1,144 @@
+// The daemon's sockets: what clients may ask of a lab.
+
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { LabError } from '../errors.ts'
+import { carry, connectToDom0 } from './dom0-connection.ts'
+import type { LabAnswer, LabRequest } from './messages.ts'
+import type { RunningLab } from './running-lab.ts'
+
+const maxRequestBytes = 1024 * 1024
+/** How much of the console a newly attached client is shown. */
+const consoleHistoryBytes = 16 * 1024
+
+/** Opens the lab's three sockets; `onDown` is called once a client has asked for the end. */
+export async function serveLab(lab: RunningLab, onDown: () => Promise<void>): Promise<Server[]> {
+  const { files } = lab.config
+  return Promise.all([
+    listen(files.labSocket, (connection) => serveRequest(lab, connection, onDown)),
+    listen(files.coreSocket, (connection) => {
+      if (lab.corePort === 0) connection.destroy()
+      else carry(connection, connectToDom0(lab.corePort, lab.token))
+    }),
+    listen(files.consoleSocket, (connection) => serveConsole(lab, connection)),
+  ])
+}
+
+function listen(path: string, onConnection: (connection: Socket) => void): Promise<Server> {
+  rmSync(path, { force: true })
+  return new Promise((resolve, reject) => {
+    const server = createServer({ allowHalfOpen: true }, onConnection)
+    server.on('error', reject)
+    server.listen(path, () => {
+      chmodSync(path, 0o600)
+      resolve(server)
+    })
+  })
+}
+
+function serveConsole(lab: RunningLab, connection: Socket): void {
+  connection.on('error', () => {})
+  const { consoleLog } = lab.config.files
+  if (existsSync(consoleLog)) connection.write(readFileSync(consoleLog).subarray(-consoleHistoryBytes))
+  try {
+    const { console } = lab.machine
+    const onOutput = (chunk: Buffer) => connection.write(chunk)
+    console.on('data', onOutput)
+    console.once('close', () => connection.end())
+    connection.on('data', (chunk) => console.write(chunk))
+    connection.on('end', () => connection.end())
+    connection.on('close', () => console.off('data', onOutput))
+  } catch {
+    connection.end()
+  }
+}
+
+function serveRequest(lab: RunningLab, connection: Socket, onDown: () => Promise<void>): void {
+  let pending = Buffer.alloc(0)
+  connection.on('error', () => connection.destroy())
+  const onData = (chunk: Buffer) => {
+    pending = Buffer.concat([pending, chunk])
+    const end = pending.indexOf('\n')
+    if (end < 0) {
+      if (pending.length > maxRequestBytes) connection.destroy()
+      return
+    }
+    connection.off('data', onData)
+    connection.pause()
+    const rest = pending.subarray(end + 1)
+    answer(lab, connection, { line: pending.toString('utf8', 0, end), rest, onDown }).catch(
+      (error: unknown) => {
+        const { code, message, hint } =
+          error instanceof LabError ? error : { code: 'lab.request', message: String(error), hint: undefined }
+        send(connection, { error: { code, message, hint } })
+        connection.end()
+      },
+    )
+  }
+  connection.on('data', onData)
+}
+
+interface RequestLine {
+  readonly line: string
+  readonly rest: Buffer
+  readonly onDown: () => Promise<void>
+}
+
+async function answer(
+  lab: RunningLab,
+  connection: Socket,
+  { line, rest, onDown }: RequestLine,
+): Promise<void> {
+  const request = JSON.parse(line) as LabRequest
+  const finish = (result: unknown) => {
+    send(connection, { result: result ?? null })
+    connection.end()
+  }
+  switch (request.verb) {
+    case 'status':
+      return finish(lab.status())
+    case 'watch': {
+      const onProgress = (progress: string) => send(connection, { progress })
+      onProgress(lab.status().detail)
+      lab.on('progress', onProgress)
+      await lab.whenReady().finally(() => lab.off('progress', onProgress))
+      return finish(lab.status())
+    }
+    case 'down':
+      await onDown()
+      return finish(null)
+    case 'forward':
+      return finish(await lab.forwards.add(request.protocol, request.dom0Port, request.hostPort))
+    case 'unforward':
+      return finish(await lab.forwards.remove(request.protocol, request.hostPort))
+    case 'core':
+      return finish(await lab.core(request))
+    case 'exec':
+    case 'readFile':
+    case 'writeFile': {
+      // Reaching dom0 needs the machine, even where the core host has not come up.
+      if (lab.agentPort === 0) await lab.whenReady()
+      const inner = connectToDom0(lab.agentPort, lab.token)
+      inner.write(`${line}\n`)
+      inner.write(rest)
+      return carry(connection, inner)
+    }
+  }
+}
+
+function send(connection: Socket, answer: LabAnswer): void {
+  connection.write(`${JSON.stringify(answer)}\n`)
+}
+
+/** Says who runs this lab, for people who look into the folder. */
+export function writeIdentity(lab: RunningLab): void {
+  const { name, daemonProcessId, startedAt } = lab.status()
+  writeFileSync(
+    `${lab.config.files.folder}/lab.json`,
+    `${JSON.stringify({ name, daemonProcessId, startedAt, bootId: bootId() }, null, 2)}\n`,
+  )
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+}

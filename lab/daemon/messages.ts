@@ -1,0 +1,67 @@
+// What a lab's daemon is told at its start, and what is said on its socket: one line of JSON as the request, then
+// answers, one a line. For `exec`, `readFile` and `writeFile` the frames of agent/protocol.ts follow instead.
+
+import type { CoreRequest, CoreStatus, OperationRequest } from '../agent/protocol.ts'
+import type { MachineOptions } from '../qemu/command-line.ts'
+import type { Snapshot } from '../snapshot.ts'
+import type { LabFiles } from './lab-files.ts'
+
+export interface DaemonConfig {
+  readonly name: string
+  readonly files: LabFiles
+  readonly machine: MachineOptions
+  readonly snapshot: Snapshot
+  readonly runsCore: boolean
+  /** Belongs to the process that started it: ends with it and leaves nothing. */
+  readonly isDisposable: boolean
+}
+
+export type LabState = 'starting' | 'ready' | 'failed' | 'stopping'
+
+export interface LabStatus {
+  readonly name: string
+  readonly state: LabState
+  /** What it is doing, or why it failed. */
+  readonly detail: string
+  readonly daemonProcessId: number
+  readonly qemuProcessId: number | null
+  readonly memoryMiB: number
+  readonly dom0MemoryMiB: number
+  readonly accelerator: 'kvm' | 'tcg'
+  readonly startedAt: string
+  readonly core: CoreStatus | null
+  readonly coreSocket: string
+  readonly forwards: readonly Forward[]
+}
+
+export interface Forward {
+  readonly protocol: 'tcp' | 'udp'
+  readonly hostAddress: string
+  readonly hostPort: number
+  readonly dom0Port: number
+}
+
+export interface ForwardRequest {
+  readonly verb: 'forward'
+  readonly protocol: 'tcp' | 'udp'
+  readonly dom0Port: number
+  /** A free one is taken if it is left out. */
+  readonly hostPort?: number
+}
+
+export type LabRequest =
+  | { readonly verb: 'status' }
+  /** Answers with `progress` lines and then one `ready` or `error`. */
+  | { readonly verb: 'watch' }
+  | { readonly verb: 'down' }
+  | ForwardRequest
+  | { readonly verb: 'unforward'; readonly protocol: 'tcp' | 'udp'; readonly hostPort: number }
+  | CoreRequest
+  | OperationRequest
+
+export type LabAnswer =
+  | { readonly result: unknown }
+  | {
+      readonly error: { readonly code: string; readonly message: string; readonly hint?: string | undefined }
+    }
+  | { readonly progress: string }

@@ -1,0 +1,151 @@
+// Talks to a lab's daemon: requests with one answer, the progress of its start, and programs in dom0.
+
+import { connect, type Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import {
+  type ExitStatus,
+  encodeFrame,
+  FrameReader,
+  fromAgent,
+  LineReader,
+  maxFrameBytes,
+  type OperationRequest,
+  type TerminalSize,
+  toAgent,
+} from './agent/protocol.ts'
+import type { LabAnswer, LabRequest } from './daemon/messages.ts'
+import { LabError } from './errors.ts'
+
+/** Whether something listens on the lab's socket. */
+export function isListening(labSocket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(labSocket)
+    connection.on('connect', () => {
+      connection.destroy()
+      resolve(true)
+    })
+    connection.on('error', () => resolve(false))
+  })
+}
+
+/** Sends a request and resolves with its result; `progress` lines before it go to `report`. */
+export function requestLab(
+  labSocket: string,
+  request: LabRequest,
+  report: (line: string) => void = () => {},
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const connection = connect(labSocket)
+    const lines = new LineReader()
+    connection.on('data', (chunk) => {
+      for (const line of lines.push(chunk)) {
+        const answer = JSON.parse(line) as LabAnswer
+        if ('progress' in answer) report(answer.progress)
+        else if ('error' in answer) {
+          const { code, message, hint } = answer.error
+          reject(new LabError(code, message, { hint }))
+        } else resolve(answer.result)
+      }
+    })
+    connection.on('error', (cause) => reject(unreachable(cause)))
+    connection.on('close', () => reject(new LabError('lab.gone', 'Cannot reach the lab: its process ended')))
+    connection.write(`${JSON.stringify(request)}\n`)
+  })
+}
+
+export interface OperationStreams {
+  readonly stdin: Readable | undefined
+  readonly onStdout: (chunk: Buffer) => void
+  readonly onStderr: (chunk: Buffer) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Operation {
+  readonly exit: Promise<ExitStatus>
+  sendSignal(name: string): void
+  resize(size: TerminalSize): void
+}
+
+/** Starts an operation in dom0; its `exit` rejects with `lab.exec` when it cannot be started. */
+export function startOperation(
+  labSocket: string,
+  request: OperationRequest,
+  streams: OperationStreams,
+): Operation {
+  const connection = connect(labSocket)
+  connection.write(`${JSON.stringify(request)}\n`)
+  const exit = new Promise<ExitStatus>((resolve, reject) => {
+    const frames = new FrameReader()
+    connection.on('data', (chunk) => {
+      // A daemon that cannot carry the operation answers with a line of JSON, which no frame begins like.
+      if (chunk[0] === 0x7b) return reject(refusal(chunk))
+      for (const { kind, payload } of frames.push(chunk)) {
+        if (kind === fromAgent.stdout) streams.onStdout(payload)
+        else if (kind === fromAgent.stderr) streams.onStderr(payload)
+        else if (kind === fromAgent.exit) resolve(JSON.parse(payload.toString()) as ExitStatus)
+        else if (kind === fromAgent.failure) reject(failure(request, payload))
+      }
+    })
+    connection.on('error', (cause) => reject(unreachable(cause)))
+    connection.on('close', () =>
+      reject(new LabError('lab.gone', 'Cannot finish in the lab: the connection to dom0 ended')),
+    )
+    streams.signal?.addEventListener('abort', () => {
+      reject(streams.signal?.reason)
+      connection.destroy()
+    })
+  }).finally(() => connection.destroy())
+  sendInput(connection, streams.stdin)
+  return {
+    exit,
+    sendSignal: (name) => connection.write(encodeFrame(toAgent.signal, name)),
+    resize: ({ rows, columns }) => {
+      const size = Buffer.alloc(4)
+      size.writeUInt16LE(rows, 0)
+      size.writeUInt16LE(columns, 2)
+      connection.write(encodeFrame(toAgent.resize, size))
+    },
+  }
+}
+
+function sendInput(connection: Socket, input: Readable | undefined): void {
+  if (!input) {
+    connection.write(encodeFrame(toAgent.stdinEnd))
+    return
+  }
+  input.on('data', (data: Buffer | string) => {
+    const chunk = Buffer.from(data)
+    let free = true
+    for (let at = 0; at < chunk.length; at += maxFrameBytes) {
+      free = connection.write(encodeFrame(toAgent.stdin, chunk.subarray(at, at + maxFrameBytes)))
+    }
+    if (free) return
+    input.pause()
+    connection.once('drain', () => input.resume())
+  })
+  input.on('end', () => connection.write(encodeFrame(toAgent.stdinEnd)))
+  connection.on('close', () => input.pause())
+}
+
+function refusal(chunk: Buffer): LabError {
+  const { error } = JSON.parse(chunk.toString().split('\n')[0] ?? '') as {
+    error: { code: string; message: string; hint?: string }
+  }
+  return new LabError(error.code, error.message, { hint: error.hint })
+}
+
+function failure(request: OperationRequest, payload: Buffer): LabError {
+  const { message } = JSON.parse(payload.toString()) as { message: string }
+  const what =
+    request.verb === 'exec'
+      ? `run ${request.argv[0]}`
+      : `${request.verb === 'readFile' ? 'read' : 'write'} ${request.path}`
+  return new LabError('lab.exec', `Cannot ${what} in the lab: ${message}`)
+}
+
+function unreachable(cause: Error): LabError {
+  return new LabError('lab.down', `Cannot reach the lab: ${cause.message}`, {
+    hint: 'Start it: bulkhead lab up',
+    cause,
+  })
+}

@@ -1,0 +1,81 @@
+// A program in dom0, or the machine's console, on the terminal of the person who asked.
+
+import { connect } from 'node:net'
+import { constants } from 'node:os'
+import type { LabFiles } from './daemon/lab-files.ts'
+import { LabError } from './errors.ts'
+import { startOperation } from './lab-client.ts'
+
+/** Ctrl-] as in telnet and `xl console`. */
+const detachByte = 0x1d
+
+/** Runs a program in dom0 with this process's input and outputs; resolves with its exit status as a shell counts it. */
+export async function execInLab(files: LabFiles, argv: readonly string[]): Promise<number> {
+  const operation = startOperation(
+    files.labSocket,
+    { verb: 'exec', argv },
+    {
+      stdin: process.stdin,
+      onStdout: (chunk) => process.stdout.write(chunk),
+      onStderr: (chunk) => process.stderr.write(chunk),
+    },
+  )
+  const forwardSignal = (signal: string) => operation.sendSignal(signal)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, forwardSignal)
+  const { code, signal } = await operation.exit
+  process.stdin.pause()
+  return code ?? 128 + (constants.signals[signal as NodeJS.Signals] ?? 0)
+}
+
+/** A login shell in dom0 on this process's terminal. */
+export async function shellInLab(files: LabFiles): Promise<number> {
+  const { stdin, stdout } = process
+  if (!stdin.isTTY || !stdout.isTTY) return execInLab(files, ['sh', '-l'])
+  const size = () => ({ rows: stdout.rows, columns: stdout.columns })
+  const operation = startOperation(
+    files.labSocket,
+    { verb: 'exec', argv: ['sh', '-l'], terminal: size() },
+    { stdin, onStdout: (chunk) => stdout.write(chunk), onStderr: (chunk) => stdout.write(chunk) },
+  )
+  stdin.setRawMode(true)
+  stdout.on('resize', () => operation.resize(size()))
+  try {
+    return (await operation.exit).code ?? 0
+  } finally {
+    stdin.setRawMode(false)
+    stdin.pause()
+  }
+}
+
+/** Shows the serial console of Xen and dom0 and types into it, until Ctrl-] or the end of the lab. */
+export function attachConsole(files: LabFiles): Promise<void> {
+  const { stdin, stdout } = process
+  return new Promise((resolve, reject) => {
+    const connection = connect(files.consoleSocket)
+    connection.on('error', (cause) =>
+      reject(
+        new LabError('lab.down', `Cannot reach the lab's console: ${cause.message}`, {
+          hint: 'Start it: bulkhead lab up',
+          cause,
+        }),
+      ),
+    )
+    connection.on('connect', () => {
+      if (!stdin.isTTY) return
+      process.stderr.write(
+        'Console of Xen and dom0. Ctrl-] leaves; Ctrl-A three times switches between Xen and dom0.\n',
+      )
+      stdin.setRawMode(true)
+      stdin.on('data', (chunk: Buffer) => {
+        if (chunk.includes(detachByte)) connection.end()
+        else connection.write(chunk)
+      })
+    })
+    connection.on('data', (chunk) => stdout.write(chunk))
+    connection.on('close', () => {
+      if (stdin.isTTY) stdin.setRawMode(false)
+      stdin.pause()
+      resolve()
+    })
+  })
+}
