@@ -1,0 +1,200 @@
+// Archives of `docker save` before version 25, `podman save` and skopeo's `docker-archive:`: a `manifest.json` that lists
+// images, each with a config and layers as files (moby image/tarexport). They carry no digests of their own but those in
+// the config, so each layer is checked against its `diff_id`, and an OCI manifest is made for it.
+
+import { z } from 'zod'
+import {
+  type Digest,
+  Digester,
+  digestAlgorithm,
+  digestOf,
+  requireSameDigest,
+  shortDigest,
+} from '../digest.ts'
+import { OciError, throwIfCancelled } from '../errors.ts'
+import { parseImageConfig, requireMatchingLayers } from '../image-config.ts'
+import { COMPRESSION_MAGIC_BYTES, detectCompression, type LayerCompression } from '../layer/compression.ts'
+import { openLayer } from '../layer/open-layer.ts'
+import { LIMITS } from '../limits.ts'
+import { check } from '../manifest.ts'
+import { MEDIA_TYPES } from '../media-types.ts'
+import { noPlatform, platformFits } from '../platform.ts'
+import type { LayerProgress } from '../progress.ts'
+import type { StoredBlob } from '../store/blob-store.ts'
+import { parseStrictJson } from '../strict-json.ts'
+import { type ArchiveContext, type ArchiveImage, type ImportedImage, usableNames } from './archive-image.ts'
+import type { ArchiveIndex, ArchiveMember } from './archive-index.ts'
+
+const imageSchema = z.object({
+  Config: z.string(),
+  RepoTags: z.array(z.string()).nullish(),
+  Layers: z.array(z.string()).max(LIMITS.layers),
+})
+
+type ListedImage = z.infer<typeof imageSchema>
+
+const LAYER_TYPES: Readonly<Record<LayerCompression, string>> = {
+  none: MEDIA_TYPES.ociLayer,
+  gzip: MEDIA_TYPES.ociLayerGzip,
+  zstd: MEDIA_TYPES.ociLayerZstd,
+}
+
+/** The images that `manifest.json` lists. Throws `oci.bad-archive`, `oci.corrupt-image`. */
+export async function dockerImages(archive: ArchiveIndex): Promise<ArchiveImage[]> {
+  const what = 'manifest.json of the archive'
+  const bytes = await archive.readAll(archive.require('manifest.json'), LIMITS.manifestBytes)
+  const listed = check(z.array(imageSchema).max(LIMITS.indexEntries), parseStrictJson(bytes, what), what)
+  return listed.map((image) => ({
+    names: usableNames(image.RepoTags ?? []),
+    bring: (context) => bringImage(image, archive, context),
+  }))
+}
+
+async function bringImage(
+  image: ListedImage,
+  archive: ArchiveIndex,
+  context: ArchiveContext,
+): Promise<ImportedImage> {
+  const { store, hold, platform } = context
+  const configBytes = await archive.readAll(archive.require(image.Config), LIMITS.configBytes)
+  const configDigest = digestOf(configBytes)
+  const name = image.RepoTags?.[0] ?? `image ${shortDigest(configDigest)} of the archive`
+  requireNamedDigest(image.Config, configDigest)
+  const config = parseImageConfig(configBytes, `the config of ${name}`)
+  requireMatchingLayers(config, image.Layers.length, name)
+  if (image.Layers.length === 0) {
+    throw new OciError(
+      'oci.corrupt-image',
+      `Cannot use ${name}: it has no layers, so there is nothing to run`,
+    )
+  }
+  if (!platformFits(platform, config.platform)) throw noPlatform(name, platform, [config.platform])
+  hold.add(configDigest)
+  await store.blobs.put(configBytes, `the config of ${name}`)
+  const members = image.Layers.map((layer) => archive.require(layer))
+  const progress = new LayersProgress(members, config.diffIds, context)
+  const layers: { mediaType: string; digest: Digest; size: number }[] = []
+  for (const [position, member] of members.entries()) {
+    const diffId = config.diffIds[position]
+    if (diffId === undefined) continue
+    const what = `layer ${position + 1} of ${name}`
+    layers.push(await bringLayer({ member, diffId, what }, archive, context, progress.forLayer(position)))
+  }
+  const document = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: { mediaType: MEDIA_TYPES.ociConfig, digest: configDigest, size: configBytes.length },
+    layers,
+  }
+  const manifestBytes = Buffer.from(JSON.stringify(document))
+  hold.add(digestOf(manifestBytes))
+  const manifest = await store.blobs.put(manifestBytes, `the manifest of ${name}`)
+  return { manifest: { mediaType: MEDIA_TYPES.ociManifest, ...manifest } }
+}
+
+async function bringLayer(
+  { member, diffId, what }: { member: ArchiveMember; diffId: Digest; what: string },
+  archive: ArchiveIndex,
+  { store, hold, signal }: ArchiveContext,
+  onProgress: (bytes: number) => void,
+): Promise<{ mediaType: string; digest: Digest; size: number }> {
+  const compression = detectCompression(await readHead(archive, member), what)
+  let blob: StoredBlob
+  if (compression === 'none') {
+    // Not compressed: the blob is what the diff id speaks of, so it is verified by being stored.
+    hold.add(diffId)
+    const expected = { digest: diffId, size: member.sizeBytes }
+    blob = await store.blobs.ingest(
+      what,
+      expected,
+      (writer, flight) => copy(archive, member, writer, flight),
+      {
+        signal,
+        onProgress,
+      },
+    )
+  } else {
+    blob = await store.blobs.take(
+      what,
+      { size: member.sizeBytes },
+      (writer) => copy(archive, member, writer, signal),
+      onProgress,
+    )
+    hold.add(blob.digest)
+    await requireDiffId(store.blobs.pathOf(blob.digest), { diffId, what, signal })
+  }
+  onProgress(member.sizeBytes)
+  return { mediaType: LAYER_TYPES[compression], ...blob }
+}
+
+async function copy(
+  archive: ArchiveIndex,
+  member: ArchiveMember,
+  writer: { write(bytes: Uint8Array): Promise<void> },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for await (const chunk of archive.stream(member)) {
+    throwIfCancelled(signal, 'import the archive')
+    await writer.write(chunk)
+  }
+}
+
+async function readHead(archive: ArchiveIndex, member: ArchiveMember): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of archive.stream(member, COMPRESSION_MAGIC_BYTES)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+/** Unpacks a compressed layer to hash what is in it. */
+async function requireDiffId(
+  path: string,
+  { diffId, what, signal }: { diffId: Digest; what: string; signal: AbortSignal | undefined },
+): Promise<void> {
+  const digester = new Digester(digestAlgorithm(diffId))
+  for await (const chunk of openLayer({ path, layerName: what, signal })) digester.update(chunk)
+  requireSameDigest(what, diffId, digester.finish())
+}
+
+/** A config is mostly named by its digest: `<hex>.json`, or `blobs/sha256/<hex>`. */
+function requireNamedDigest(member: string, actual: Digest): void {
+  const hex = /(?:^|\/)([0-9a-f]{64})(?:\.json)?$/.exec(member)?.[1]
+  if (hex === undefined || actual === `sha256:${hex}`) return
+  throw new OciError('oci.digest-mismatch', `Cannot import the archive: ${member} hashes to ${actual}`, {
+    data: { expected: `sha256:${hex}`, actual },
+  })
+}
+
+class LayersProgress {
+  readonly #layers: LayerProgress[]
+  readonly #totalBytes: number
+  readonly #context: ArchiveContext
+
+  constructor(members: readonly ArchiveMember[], diffIds: readonly Digest[], context: ArchiveContext) {
+    this.#layers = members.map(({ sizeBytes }, position) => ({
+      digest: diffIds[position] ?? '',
+      bytesDone: 0,
+      bytesTotal: sizeBytes,
+      state: 'waiting',
+    }))
+    this.#totalBytes = members.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    this.#context = context
+  }
+
+  forLayer(position: number): (bytesDone: number) => void {
+    return (bytesDone) => {
+      const layer = this.#layers[position]
+      if (layer === undefined) return
+      this.#layers[position] = {
+        ...layer,
+        bytesDone,
+        state: bytesDone === layer.bytesTotal ? 'done' : 'active',
+      }
+      this.#context.onProgress?.({
+        phase: 'verify',
+        bytesDone: this.#layers.reduce((sum, each) => sum + each.bytesDone, 0),
+        bytesTotal: this.#totalBytes,
+        layers: [...this.#layers],
+      })
+    }
+  }
+}

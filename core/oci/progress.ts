@@ -1,0 +1,66 @@
+// What pulls, imports and builds report while they run (the same shape as `jobProgress` of the control API), and the
+// valve that keeps reports at ten a second.
+
+export type ProgressPhase =
+  | 'resolve'
+  | 'download'
+  | 'receive'
+  | 'verify'
+  | 'index'
+  | 'merge'
+  | 'write'
+  | 'sync'
+
+export interface LayerProgress {
+  readonly digest: string
+  readonly bytesDone: number
+  readonly bytesTotal: number
+  readonly state: 'waiting' | 'active' | 'done' | 'present'
+}
+
+export interface ImageProgress {
+  readonly phase: ProgressPhase
+  readonly bytesDone: number
+  /** 0 while it is not known. */
+  readonly bytesTotal: number
+  readonly layers: readonly LayerProgress[]
+}
+
+export type OnProgress = (progress: ImageProgress) => void
+
+const INTERVAL_MS = 100
+
+/**
+ * Passes at most ten reports a second on, always the first, every change of phase, and in the end the last one.
+ * Dispose it when the work is over: what was held back is then reported at once.
+ */
+export class ProgressValve implements Disposable {
+  readonly #deliver: OnProgress
+  #held: ImageProgress | undefined
+  #timer: NodeJS.Timeout | undefined
+  #phase: ProgressPhase | undefined
+
+  constructor(deliver: OnProgress) {
+    this.#deliver = deliver
+  }
+
+  readonly report = (progress: ImageProgress): void => {
+    this.#held = progress
+    if (progress.phase !== this.#phase) this.#flush()
+    else this.#timer ??= setTimeout(() => this.#flush(), INTERVAL_MS)
+  };
+
+  [Symbol.dispose](): void {
+    this.#flush()
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const progress = this.#held
+    if (progress === undefined) return
+    this.#held = undefined
+    this.#phase = progress.phase
+    this.#deliver(progress)
+  }
+}

@@ -1,0 +1,292 @@
+// The images of this host: references, their blobs in an OCI layout, and the root images made of them. Finds images the
+// way people name them, and sweeps what no reference leads to any more.
+
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { type Digest, digestHex, isDigest, shortDigest } from '../digest.ts'
+import { OciError } from '../errors.ts'
+import { type ImageConfig, parseImageConfig, requireMatchingLayers } from '../image-config.ts'
+import { type ImageManifest, parseImageManifest } from '../manifest.ts'
+import { familiarReference, formatReference, type ImageReference, parseReference } from '../reference.ts'
+import { BlobStore } from './blob-store.ts'
+import { LayoutIndex, type StoredReference } from './layout-index.ts'
+import { RootImages } from './root-images.ts'
+import { lockStore } from './store-lock.ts'
+
+/** An image that was found, with every reference that leads to it. */
+export interface StoredImage {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly references: readonly StoredReference[]
+}
+
+/** An image with its documents read. */
+export interface OpenedImage extends StoredImage {
+  readonly manifest: ImageManifest
+  readonly config: ImageConfig
+}
+
+export interface RemoveOptions {
+  /** Also remove an image that several references lead to, or that guests were made of. */
+  readonly force?: boolean | undefined
+  /** Manifests of which guests exist: their blobs and root images stay. */
+  readonly inUse?: readonly Digest[] | undefined
+}
+
+export interface RemoveResult {
+  readonly untagged: readonly string[]
+  readonly deleted: readonly Digest[]
+  readonly freedBytes: number
+}
+
+/** Shorter prefixes of an id name nothing. */
+const SHORTEST_PREFIX = /^[0-9a-f]{2,64}$/
+
+export class ImageStore implements Disposable {
+  readonly blobs: BlobStore
+  readonly rootImages: RootImages
+  readonly #index: LayoutIndex
+  readonly #lock: Disposable
+  /** Documents never change, so what was read once is known. */
+  readonly #opened = new Map<Digest, { manifest: ImageManifest; config: ImageConfig }>()
+
+  private constructor(parts: {
+    blobs: BlobStore
+    rootImages: RootImages
+    index: LayoutIndex
+    lock: Disposable
+  }) {
+    this.blobs = parts.blobs
+    this.rootImages = parts.rootImages
+    this.#index = parts.index
+    this.#lock = parts.lock
+  }
+
+  /**
+   * Opens `store/` and `images/` under `root`, creating them where they are missing, for this process alone.
+   * `rootImageFormat` names how root images are made. Throws `oci.in-use`, `oci.corrupt-store`.
+   */
+  static async open(root: string, rootImageFormat: string): Promise<ImageStore> {
+    const folder = path.join(root, 'store')
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const lock = lockStore(folder)
+    try {
+      const index = await LayoutIndex.open(folder)
+      const blobs = await BlobStore.open(folder)
+      const rootImages = await RootImages.open(path.join(root, 'images'), rootImageFormat)
+      return new ImageStore({ blobs, rootImages, index, lock })
+    } catch (error) {
+      lock[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  /** Gives the store free for another process. */
+  [Symbol.dispose](): void {
+    this.#lock[Symbol.dispose]()
+  }
+
+  /** All references, in the order they were stored. */
+  async list(): Promise<StoredReference[]> {
+    return this.#index.list()
+  }
+
+  /**
+   * Finds an image by a name, a digest (of the manifest, of the index it came from, or of the config) or the first
+   * digits of one. Throws `oci.not-found`, `oci.ambiguous`, `oci.bad-reference`.
+   */
+  async resolve(text: string): Promise<StoredImage> {
+    const stored = await this.#index.list()
+    const byName = namedBy(text, stored)
+    if (byName !== undefined) return imageOf(byName.manifest.digest, stored)
+    const digests = await this.#matchingDigests(text, stored)
+    const [digest, ...others] = digests
+    if (digest === undefined) throw notFound(text)
+    if (others.length > 0) {
+      throw new OciError(
+        'oci.ambiguous',
+        `Cannot tell which image "${text}" means: ${digests.length} ids begin with it`,
+        {
+          hint: `Give more digits: ${digests.map(shortDigest).join(', ')}.`,
+          data: { candidates: digests },
+        },
+      )
+    }
+    return imageOf(digest, stored)
+  }
+
+  /** Finds an image and reads its manifest and config. */
+  async openImage(text: string): Promise<OpenedImage> {
+    const image = await this.resolve(text)
+    return { ...image, ...(await this.#open(image.digest, image.mediaType)) }
+  }
+
+  /** The documents of a manifest in the store. */
+  async openReference(stored: StoredReference): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
+    return this.#open(stored.manifest.digest, stored.manifest.mediaType)
+  }
+
+  /** The image that this name led to in the registry when it was fetched, if it is here. */
+  async findReference(reference: ImageReference): Promise<StoredReference | undefined> {
+    const name = formatReference(reference)
+    return (await this.#index.list()).find((stored) => stored.name === name)
+  }
+
+  /** Makes a reference lead to a manifest whose blobs are all in the store. */
+  async setReference(
+    reference: ImageReference,
+    manifest: StoredReference['manifest'],
+    origin: { indexDigest?: Digest | undefined } = {},
+  ): Promise<void> {
+    const storedAt = new Date().toISOString()
+    await this.#index.set({ reference, manifest, indexDigest: origin.indexDigest, storedAt })
+  }
+
+  /** Gives an image one more name. */
+  async tag(source: string, name: string): Promise<string> {
+    const reference = parseReference(name)
+    if (reference.digest !== undefined) {
+      throw new OciError(
+        'oci.bad-reference',
+        `Cannot name an image "${name}": a new name has a tag and no digest`,
+      )
+    }
+    const image = await this.resolve(source)
+    const [first] = image.references
+    if (first === undefined) throw notFound(source)
+    await this.setReference(reference, first.manifest, { indexDigest: first.indexDigest })
+    return formatReference(reference)
+  }
+
+  /**
+   * Removes a reference, and with the last one the image. An id removes the image with its reference; with several
+   * references only by `force`. Throws `oci.not-found`, `oci.ambiguous`, `oci.in-use`.
+   */
+  async remove(text: string, { force = false, inUse = [] }: RemoveOptions = {}): Promise<RemoveResult> {
+    const image = await this.resolve(text)
+    const named = namedBy(text, image.references)
+    const names = (named === undefined || isLast(image) ? image.references : [named]).map(({ name }) => name)
+    const shown =
+      named === undefined ? `image ${shortDigest(image.digest)}` : familiarReference(named.reference)
+    if (named === undefined && names.length > 1 && !force) {
+      throw new OciError('oci.ambiguous', `Cannot remove ${shown}: ${names.length} names lead to it`, {
+        hint: `Remove the names one by one (${names.join(', ')}), or force it.`,
+        data: { candidates: names },
+      })
+    }
+    const isWhole = names.length === image.references.length
+    if (isWhole && inUse.includes(image.digest) && !force) {
+      throw new OciError('oci.in-use', `Cannot remove ${shown}: guests were made of it`, {
+        hint: 'Remove these guests first, or force it.',
+      })
+    }
+    await this.#index.delete(new Set(names))
+    const freedBytes = isWhole ? await this.sweep(inUse) : 0
+    return { untagged: names, deleted: isWhole ? [image.digest] : [], freedBytes }
+  }
+
+  /**
+   * Removes blobs and root images that no reference leads to, except those of manifests `inUse` and of work under way.
+   * Returns the bytes that became free.
+   */
+  async sweep(inUse: readonly Digest[] = []): Promise<number> {
+    const roots = new Set<Digest>(inUse)
+    for (const { manifest } of await this.#index.list()) roots.add(manifest.digest)
+    const wanted = new Set<Digest>(roots)
+    for (const root of roots) {
+      for (const digest of await this.#reachableFrom(root)) wanted.add(digest)
+    }
+    for (const digest of this.#opened.keys()) if (!roots.has(digest)) this.#opened.delete(digest)
+    const imageBytes = await this.rootImages.sweep((digest) => roots.has(digest))
+    // Another tool's entry may lead to anything, so nothing can be said to be unwanted.
+    if (await this.#index.hasForeignEntries()) return imageBytes
+    return imageBytes + (await this.blobs.sweep((digest) => wanted.has(digest)))
+  }
+
+  async #reachableFrom(root: Digest): Promise<readonly Digest[]> {
+    try {
+      const { manifest } = await this.#open(root)
+      return [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]
+    } catch (error) {
+      // A damaged image must not keep others from being removed; whoever opens it is told of the damage.
+      if (error instanceof OciError) return []
+      throw error
+    }
+  }
+
+  async #open(digest: Digest, mediaType?: string): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
+    const known = this.#opened.get(digest)
+    if (known !== undefined) return known
+    const what = `image ${shortDigest(digest)}`
+    const manifest = parseImageManifest(
+      await this.blobs.read(digest, `the manifest of ${what}`),
+      mediaType,
+      what,
+    )
+    const bytes = await this.blobs.read(manifest.config.digest, `the config of ${what}`)
+    const config = parseImageConfig(bytes, `the config of ${what}`)
+    requireMatchingLayers(config, manifest.layers.length, what)
+    const opened = { manifest, config }
+    this.#opened.set(digest, opened)
+    return opened
+  }
+
+  async #matchingDigests(text: string, stored: readonly StoredReference[]): Promise<Digest[]> {
+    const byPrefix = SHORTEST_PREFIX.test(text)
+    if (!byPrefix && !isDigest(text)) return []
+    const matches = (digest: Digest) => (byPrefix ? digestHex(digest).startsWith(text) : digest === text)
+    const found = new Set<Digest>()
+    for (const entry of stored) {
+      const { digest } = entry.manifest
+      if (matches(digest) || (entry.indexDigest !== undefined && matches(entry.indexDigest)))
+        found.add(digest)
+    }
+    if (found.size > 0) return [...found]
+    for (const entry of stored) {
+      const { manifest } = await this.openReference(entry)
+      if (matches(manifest.config.digest)) found.add(entry.manifest.digest)
+    }
+    return [...found]
+  }
+}
+
+/** The reference that a text names. A digest in the text may be the manifest's or that of the index it came from. */
+function namedBy(text: string, stored: readonly StoredReference[]): StoredReference | undefined {
+  const reference = tryParse(text)
+  if (reference === undefined) return undefined
+  const { registry, repository, tag, digest } = reference
+  return stored.find((entry) => {
+    if (entry.reference.registry !== registry || entry.reference.repository !== repository) return false
+    if (digest === undefined) return entry.reference.tag === tag && entry.reference.digest === undefined
+    return entry.manifest.digest === digest || entry.indexDigest === digest
+  })
+}
+
+function tryParse(text: string): ImageReference | undefined {
+  try {
+    return parseReference(text)
+  } catch {
+    return undefined
+  }
+}
+
+function imageOf(digest: Digest, stored: readonly StoredReference[]): StoredImage {
+  const references = stored.filter(({ manifest }) => manifest.digest === digest)
+  const [first] = references
+  if (first === undefined) throw notFound(digest)
+  return { digest, mediaType: first.manifest.mediaType, references }
+}
+
+function isLast({ references }: StoredImage): boolean {
+  return references.length === 1
+}
+
+function notFound(text: string): OciError {
+  // Says what is wrong with a text that is neither a name nor an id.
+  const isIdLike = isDigest(text) || SHORTEST_PREFIX.test(text)
+  const name = isIdLike ? text : familiarReference(parseReference(text))
+  return new OciError('oci.not-found', `There is no image "${name}" on this host`, {
+    hint: isIdLike ? 'List the images to see their ids.' : `Fetch it with "bulkhead pull ${name}".`,
+    data: { where: 'store' },
+  })
+}

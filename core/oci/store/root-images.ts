@@ -1,0 +1,146 @@
+// Finished root images: `<key>.squashfs` and beside it `<key>.json` with what a guest is started with. They are derived
+// from the store and can be made again, so they have no index: the key is computed from the manifest's digest.
+
+import { createHash } from 'node:crypto'
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { z } from 'zod'
+import { type Digest, isDigest } from '../digest.ts'
+import { fromDiskError, hasCode } from '../errors.ts'
+import { runConfigSchema } from '../image-config.ts'
+import { syncFolder, TEMPORARY_MARK, temporaryName, writeFileDurably } from './durable-file.ts'
+
+const digestSchema = z.string().refine(isDigest, 'is not a digest')
+
+/** The document beside a root image. */
+export const rootImageRecordSchema = z.object({
+  formatVersion: z.literal(1),
+  imageDigest: digestSchema,
+  configDigest: digestSchema,
+  /** When the image was made, RFC 3339, as it says. */
+  created: z.string().optional(),
+  /** Size of the squashfs file. */
+  sizeBytes: z.int().nonnegative(),
+  /** Sum of the files' sizes. */
+  uncompressedBytes: z.int().nonnegative(),
+  entries: z.int().nonnegative(),
+  runConfig: runConfigSchema,
+})
+
+export type RootImageRecord = Readonly<z.infer<typeof rootImageRecordSchema>>
+
+export interface RootImageFile {
+  readonly key: string
+  readonly path: string
+  readonly record: RootImageRecord
+}
+
+export class RootImages {
+  readonly #folder: string
+  readonly #format: string
+
+  private constructor(folder: string, format: string) {
+    this.#folder = folder
+    this.#format = format
+  }
+
+  /** Opens the folder and drops half-written files. `format` names writer, options and version: it is in the key. */
+  static async open(folder: string, format: string): Promise<RootImages> {
+    await mkdir(folder, { recursive: true, mode: 0o755 })
+    for (const name of await readdir(folder)) {
+      if (name.includes(TEMPORARY_MARK)) await rm(path.join(folder, name))
+    }
+    return new RootImages(folder, format)
+  }
+
+  /** The root image of a manifest, if it is there. */
+  async find(imageDigest: Digest): Promise<RootImageFile | undefined> {
+    const key = this.#keyOf(imageDigest)
+    const file = this.#pathOf(key)
+    try {
+      const text = await readFile(recordPath(file), 'utf8')
+      const record = rootImageRecordSchema.safeParse(JSON.parse(text))
+      const { size } = await stat(file)
+      // A record of another version or a file of another size: as good as absent, it is built again.
+      if (!record.success || record.data.sizeBytes !== size) return undefined
+      return { key, path: file, record: record.data }
+    } catch (error) {
+      if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return undefined
+      throw error
+    }
+  }
+
+  /** Lets `build` write a root image to the path it is given and puts it in place with its record. */
+  async add(
+    imageDigest: Digest,
+    build: (output: string) => Promise<RootImageRecord>,
+  ): Promise<RootImageFile> {
+    const key = this.#keyOf(imageDigest)
+    const file = this.#pathOf(key)
+    const temporary = temporaryName(file)
+    try {
+      const record = await build(temporary)
+      // The record first: an image without a record must not exist, a record without an image counts as nothing.
+      await writeFileDurably(recordPath(file), `${JSON.stringify(record, undefined, 2)}\n`, 0o444)
+      await chmod(temporary, 0o444)
+      await syncFile(temporary)
+      await rename(temporary, file)
+      await syncFolder(this.#folder)
+      return { key, path: file, record }
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw fromDiskError('store the root image', error)
+    }
+  }
+
+  /** Removes the root images whose manifest is not wanted; returns the bytes that became free. */
+  async sweep(isWanted: (imageDigest: Digest) => boolean): Promise<number> {
+    let freedBytes = 0
+    const names = await readdir(this.#folder)
+    for (const name of names) {
+      if (!name.endsWith(RECORD_SUFFIX)) continue
+      const record = await this.#readRecord(name)
+      if (record !== undefined && isWanted(record.imageDigest)) continue
+      const image = `${name.slice(0, -RECORD_SUFFIX.length)}${IMAGE_SUFFIX}`
+      if (names.includes(image)) freedBytes += (await stat(path.join(this.#folder, image))).size
+      await rm(path.join(this.#folder, image), { force: true })
+      await rm(path.join(this.#folder, name), { force: true })
+    }
+    await syncFolder(this.#folder)
+    return freedBytes
+  }
+
+  async #readRecord(name: string): Promise<RootImageRecord | undefined> {
+    try {
+      const text = await readFile(path.join(this.#folder, name), 'utf8')
+      return rootImageRecordSchema.safeParse(JSON.parse(text)).data
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined
+      throw error
+    }
+  }
+
+  #keyOf(imageDigest: Digest): string {
+    return createHash('sha256').update(`${this.#format}\n${imageDigest}\n`).digest('hex')
+  }
+
+  #pathOf(key: string): string {
+    return path.join(this.#folder, `${key}${IMAGE_SUFFIX}`)
+  }
+}
+
+const IMAGE_SUFFIX = '.squashfs'
+const RECORD_SUFFIX = '.json'
+
+function recordPath(imagePath: string): string {
+  return `${imagePath.slice(0, -IMAGE_SUFFIX.length)}${RECORD_SUFFIX}`
+}
+
+async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,214 @@
+// Brings one image into the store, wherever it comes from: finds the manifest for a platform, then config and layers,
+// each verified, and the manifest last, so that a manifest in the store always has its blobs.
+
+import { digestAlgorithm, digestOf, requireSameDigest, shortDigest } from './digest.ts'
+import { OciError, throwIfCancelled } from './errors.ts'
+import { parseImageConfig, requireMatchingLayers } from './image-config.ts'
+import { LIMITS } from './limits.ts'
+import {
+  type Descriptor,
+  type ImageManifest,
+  type Platform,
+  parseDocument,
+  parseImageManifest,
+} from './manifest.ts'
+import { choosePlatform, noPlatform, platformFits } from './platform.ts'
+import type { LayerProgress, OnProgress, ProgressPhase } from './progress.ts'
+import type { BlobHold } from './store/blob-store.ts'
+import type { BlobWriter } from './store/blob-writer.ts'
+import type { ImageStore } from './store/image-store.ts'
+
+/** Where an image's content comes from: a registry's repository, or an archive. */
+export interface ImageSource {
+  /** The bytes of an index, manifest or config; whoever asked verifies them. */
+  readDocument(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Buffer>
+  /** Writes the bytes of a layer. */
+  fillLayer(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void>
+}
+
+export interface TransferOptions {
+  readonly store: ImageStore
+  readonly source: ImageSource
+  /** How errors name the image. */
+  readonly name: string
+  /** The phase that is reported while layers come. */
+  readonly phase: ProgressPhase
+  readonly platform: Platform
+  /** Layers at the same time. */
+  readonly parallel: number
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: OnProgress | undefined
+}
+
+/** A manifest with its verified bytes. */
+export interface LocatedManifest {
+  readonly descriptor: Descriptor
+  readonly bytes: Buffer
+}
+
+/** Follows an index, and indexes in it, to the manifest for the platform. Throws `oci.no-platform`, `oci.limit`. */
+export async function locateManifest(
+  descriptor: Descriptor,
+  { source, name, platform, signal }: Pick<TransferOptions, 'source' | 'name' | 'platform' | 'signal'>,
+): Promise<LocatedManifest> {
+  let current = descriptor
+  for (let depth = 0; depth <= LIMITS.indexDepth; depth++) {
+    const bytes = await readVerified(source, current, `the manifest of ${name}`, signal)
+    const document = parseDocument(bytes, current.mediaType, name)
+    if (document.kind === 'manifest') return { descriptor: current, bytes }
+    current = choosePlatform(document, platform, name)
+  }
+  throw new OciError(
+    'oci.limit',
+    `Cannot use ${name}: its indexes are nested deeper than ${LIMITS.indexDepth} levels`,
+    {
+      data: { which: 'indexDepth' },
+    },
+  )
+}
+
+/**
+ * Stores the blobs of a manifest and then the manifest itself. `hold` keeps them until the caller has made a reference
+ * to them. Blobs that are there already are not fetched again.
+ */
+export async function transferImage(
+  located: LocatedManifest,
+  hold: BlobHold,
+  options: TransferOptions,
+): Promise<ImageManifest> {
+  const { store, source, name, signal } = options
+  const manifest = parseImageManifest(located.bytes, located.descriptor.mediaType, name)
+  hold.add(located.descriptor.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest))
+  await transferConfig(manifest, options)
+  const tracker = new LayerTracker(manifest.layers, options)
+  const missing: Descriptor[] = []
+  for (const layer of distinct(manifest.layers)) {
+    if (await store.blobs.has(layer)) tracker.update(layer, layer.size, 'present')
+    else missing.push(layer)
+  }
+  await store.blobs.requireSpace(
+    missing.reduce((sum, { size }) => sum + size, 0),
+    `store ${name}`,
+  )
+  // The biggest first: it decides how long the whole takes.
+  missing.sort((a, b) => b.size - a.size)
+  await inParallel(missing, options.parallel, signal, async (layer, groupSignal) => {
+    tracker.update(layer, 0, 'active')
+    await store.blobs.ingest(
+      `layer ${shortDigest(layer.digest)} of ${name}`,
+      layer,
+      (writer, fillSignal) => source.fillLayer(layer, writer, fillSignal),
+      { signal: groupSignal, onProgress: (bytes) => tracker.update(layer, bytes, 'active') },
+    )
+    tracker.update(layer, layer.size, 'done')
+  })
+  throwIfCancelled(signal, `store ${name}`)
+  await store.blobs.put(located.bytes, `the manifest of ${name}`, located.descriptor.digest)
+  return manifest
+}
+
+async function transferConfig(
+  manifest: ImageManifest,
+  { store, source, name, platform, signal }: TransferOptions,
+): Promise<void> {
+  const what = `the config of ${name}`
+  const { digest, size } = manifest.config
+  if (size > LIMITS.configBytes) {
+    throw new OciError(
+      'oci.limit',
+      `Cannot use ${name}: its config is larger than ${LIMITS.configBytes} bytes`,
+      {
+        data: { which: 'configBytes' },
+      },
+    )
+  }
+  const isHere = await store.blobs.has(manifest.config)
+  const bytes = isHere
+    ? await store.blobs.read(digest, what)
+    : await readVerified(source, manifest.config, what, signal)
+  const config = parseImageConfig(bytes, what)
+  requireMatchingLayers(config, manifest.layers.length, name)
+  // A config without an architecture (some builders leave it out) claims nothing that could be wrong.
+  if (config.platform.architecture !== '' && !platformFits(platform, config.platform)) {
+    throw noPlatform(name, platform, [config.platform])
+  }
+  if (!isHere) await store.blobs.put(bytes, what, digest)
+}
+
+async function readVerified(
+  source: ImageSource,
+  descriptor: Descriptor,
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  if (descriptor.size > LIMITS.configBytes) {
+    throw new OciError('oci.limit', `Cannot read ${what}: ${descriptor.size} bytes are announced`, {
+      data: { which: 'manifestBytes' },
+    })
+  }
+  const bytes = await source.readDocument(descriptor, signal)
+  if (bytes.length !== descriptor.size) {
+    throw new OciError(
+      'oci.size-mismatch',
+      `Cannot accept ${what}: it has ${bytes.length} bytes, ${descriptor.size} were announced`,
+    )
+  }
+  requireSameDigest(what, descriptor.digest, digestOf(bytes, digestAlgorithm(descriptor.digest)))
+  return bytes
+}
+
+/** Runs a task for each item, so many at a time. The first failure aborts the others and is thrown when all ended. */
+async function inParallel<T>(
+  items: readonly T[],
+  parallel: number,
+  signal: AbortSignal | undefined,
+  task: (item: T, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const failure = new AbortController()
+  const groupSignal = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal])
+  const queue = items.values()
+  let firstError: unknown
+  const worker = async () => {
+    for (const item of queue) {
+      if (groupSignal.aborted) return
+      try {
+        await task(item, groupSignal)
+      } catch (error) {
+        firstError ??= error
+        failure.abort(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: parallel }, worker))
+  if (firstError !== undefined) throw firstError
+}
+
+/** Adds up what the layers report. */
+class LayerTracker {
+  readonly #states = new Map<string, LayerProgress>()
+  readonly #options: TransferOptions
+  readonly #totalBytes: number
+
+  constructor(layers: readonly Descriptor[], options: TransferOptions) {
+    for (const { digest, size } of layers) {
+      this.#states.set(digest, { digest, bytesDone: 0, bytesTotal: size, state: 'waiting' })
+    }
+    this.#totalBytes = this.#states.values().reduce((sum, { bytesTotal }) => sum + bytesTotal, 0)
+    this.#options = options
+  }
+
+  update({ digest, size }: Descriptor, bytesDone: number, state: LayerProgress['state']): void {
+    this.#states.set(digest, { digest, bytesDone, bytesTotal: size, state })
+    const layers = [...this.#states.values()]
+    this.#options.onProgress?.({
+      phase: this.#options.phase,
+      bytesDone: layers.reduce((sum, layer) => sum + layer.bytesDone, 0),
+      bytesTotal: this.#totalBytes,
+      layers,
+    })
+  }
+}
+
+function distinct(layers: readonly Descriptor[]): Descriptor[] {
+  return [...new Map(layers.map((layer) => [layer.digest, layer])).values()]
+}
