@@ -17,6 +17,8 @@ export interface OutputStreamOptions {
   readonly windowBytes?: number
   /** The writer may go on up to this offset. Called whenever that has grown by half a window or more. */
   readonly onLimit?: (limit: number) => void
+  /** True while the writer must wait for another reason: a log that cannot keep up with the disk. */
+  readonly isHeldBack?: () => boolean
 }
 
 export interface ReaderOptions {
@@ -31,8 +33,10 @@ export class OutputStream {
   readonly ring: ByteRing
   readonly windowBytes: number
   readonly #onLimit: ((limit: number) => void) | undefined
+  readonly #isHeldBack: () => boolean
   readonly #readers = new Set<OutputReader>()
   #ended = false
+  #isForgotten = false
   #saidLimit: number
 
   constructor(options: OutputStreamOptions) {
@@ -40,6 +44,7 @@ export class OutputStream {
     this.ring = options.ring
     this.windowBytes = options.windowBytes ?? 256 * 1024
     this.#onLimit = options.onLimit
+    this.#isHeldBack = options.isHeldBack ?? (() => false)
     this.#saidLimit = options.ring.end
   }
 
@@ -57,7 +62,7 @@ export class OutputStream {
     if (this.#ended || bytes.length === 0) return
     this.ring.append(bytes, timeMs)
     for (const reader of this.#readers) reader.wake()
-    this.#reconsiderLimit()
+    this.reconsiderLimit()
   }
 
   end(): void {
@@ -75,18 +80,22 @@ export class OutputStream {
     if (options.lossless) this.ring.reserve(2 * this.windowBytes)
     const reader = new OutputReader(this, options, () => {
       this.#readers.delete(reader)
-      this.#reconsiderLimit()
+      this.reconsiderLimit()
+      if (this.#isForgotten) this.forget()
     })
     this.#readers.add(reader)
     return reader
   }
 
-  /** Called by readers when what they have consumed changes. */
-  consumed(): void {
-    this.#reconsiderLimit()
+  /** Gives the memory back when the last reader has closed; the stream must have ended. */
+  forget(): void {
+    this.#isForgotten = true
+    if (this.#readers.size === 0) this.ring.release()
   }
 
-  #reconsiderLimit(): void {
+  /** Called when a reader has consumed something, or what held the writer back is over. */
+  reconsiderLimit(): void {
+    if (this.#ended || this.#isHeldBack()) return
     let slowest = this.ring.end
     for (const reader of this.#readers)
       if (reader.lossless) slowest = Math.min(slowest, reader.consumedOffset)
@@ -158,7 +167,7 @@ export class OutputReader {
   consume(offset: number): void {
     if (!this.lossless || offset <= this.#consumed || offset > this.#position) return
     this.#consumed = offset
-    this.#source.consumed()
+    this.#source.reconsiderLimit()
   }
 
   wake(): void {

@@ -1,0 +1,89 @@
+// The initrd of a guest: guest-init with the kernel's modules, the same for many guests and cached, and the
+// launch bundle, written for one launch. docs/contracts/bundle.md.
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type InitrdEntry, makeInitrd } from '../xen/kernel/initrd.ts'
+import { decompressModule } from '../xen/kernel/module-file.ts'
+import { planModules } from '../xen/kernel/module-plan.ts'
+import { writeFileAtomic } from './atomic-file.ts'
+import { GuestError } from './errors.ts'
+import type { GuestKernel } from './guest-kernel.ts'
+import type { GuestRecord } from './guest-record.ts'
+
+/** What guest-init needs of a modular kernel; those that a kernel has built in are left out. */
+const neededModules = ['xen-evtchn', 'xen-gntalloc', 'xen-blkfront', 'squashfs', 'overlay']
+
+export interface InitrdOptions {
+  readonly guestInitPath: string
+  readonly kernel: GuestKernel
+  /** Where first parts are kept. */
+  readonly cacheFolder: string
+}
+
+/** Path of the initrd's first part, made if it is not there. */
+export async function guestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOptions): Promise<string> {
+  const init = await readFile(guestInitPath).catch((error: unknown) => {
+    throw new GuestError('guest.no-init', `Cannot read guest-init at ${guestInitPath}`, {
+      hint: 'Build it with "make -C guest-init".',
+      cause: error,
+    })
+  })
+  const plan =
+    kernel.modulesFolder === undefined ? undefined : await planModules(kernel.modulesFolder, neededModules)
+  if (plan !== undefined && plan.missing.length > 0)
+    throw new GuestError(
+      'guest.no-module',
+      `The kernel ${kernel.path} lacks what a guest needs: ${plan.missing.join(', ')}`,
+    )
+  const modules = plan?.modules ?? []
+  const hash = createHash('sha256').update(init)
+  for (const { path } of modules) {
+    const { size, mtimeMs } = await stat(path)
+    hash.update(`\0${path}\0${size}\0${mtimeMs}`)
+  }
+  const target = join(cacheFolder, `${hash.digest('hex')}.cpio`)
+  if (
+    await stat(target).then(
+      () => true,
+      () => false,
+    )
+  )
+    return target
+  const entries: InitrdEntry[] = [{ kind: 'file', path: 'init', mode: 0o755, data: init }]
+  for (const [index, { name, path }] of modules.entries()) {
+    entries.push({
+      kind: 'file',
+      path: `bulkhead/modules/${String(index).padStart(2, '0')}-${name}.ko`,
+      mode: 0o600,
+      data: await decompressModule(await readFile(path)),
+    })
+  }
+  await mkdir(cacheFolder, { recursive: true, mode: 0o700 })
+  await writeFileAtomic(target, await makeInitrd(entries))
+  return target
+}
+
+/** The initrd's second part: the launch spec for guest-init. */
+export async function launchBundle(record: GuestRecord): Promise<Uint8Array<ArrayBuffer>> {
+  const { process, hostname, readOnlyRoot } = record.spec
+  const bundle = {
+    version: 1,
+    id: record.id,
+    hostname,
+    root: {
+      device: '/dev/xvda',
+      filesystem: 'squashfs',
+      upper: readOnlyRoot ? { kind: 'none' } : { kind: 'tmpfs', sizeBytes: 0 },
+    },
+    process: { ...process, argv: [...process.argv], env: [...process.env], groups: [...process.groups] },
+    network: { kind: 'none' },
+    dns: { servers: [], search: [], options: [] },
+    hosts: [],
+    seed: randomBytes(64).toString('base64'),
+  }
+  return await makeInitrd([
+    { kind: 'directory', path: 'bulkhead', mode: 0o755 },
+    { kind: 'file', path: 'bulkhead/bundle.json', mode: 0o600, data: JSON.stringify(bundle) },
+  ])
+}
