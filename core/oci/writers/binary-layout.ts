@@ -1,0 +1,73 @@
+// Little-endian structures declared once, as a list of fields in the order in which they stand on the disk, and encoded
+// and decoded from that list.
+
+export type FieldType = 'u16' | 'i16' | 'u32' | 'u64'
+
+const FIELD_BYTES: Readonly<Record<FieldType, number>> = { u16: 2, i16: 2, u32: 4, u64: 8 }
+const TWO_TO_32 = 2 ** 32
+const MAX_32 = TWO_TO_32 - 1
+
+/** Stands for 2^64-1 in a `u64` field, "there is none" in squashfs. */
+export const NONE_64 = -1
+
+export interface BinaryLayout<Name extends string> {
+  readonly sizeBytes: number
+  /** Values by field name; `u64` values up to 2^53-1, or `NONE_64`. `extraBytes` of room follow the structure. */
+  encode(values: Readonly<Record<Name, number>>, extraBytes?: number): Buffer
+  decode(bytes: Buffer, offset?: number): Record<Name, number>
+}
+
+/** Declares a structure without padding between its fields. */
+export function binaryLayout<const Name extends string>(
+  fields: Readonly<Record<Name, FieldType>>,
+): BinaryLayout<Name> {
+  const list = Object.entries<FieldType>(fields) as [Name, FieldType][]
+  const sizeBytes = list.reduce((sum, [, type]) => sum + FIELD_BYTES[type], 0)
+  return {
+    sizeBytes,
+    encode(values, extraBytes = 0) {
+      const bytes = Buffer.alloc(sizeBytes + extraBytes)
+      let offset = 0
+      for (const [name, type] of list) offset = writeField(bytes, offset, type, values[name])
+      return bytes
+    },
+    decode(bytes, offset = 0) {
+      const values = {} as Record<Name, number>
+      for (const [name, type] of list) {
+        values[name] = readField(bytes, offset, type)
+        offset += FIELD_BYTES[type]
+      }
+      return values
+    },
+  }
+}
+
+function writeField(bytes: Buffer, offset: number, type: FieldType, value: number): number {
+  switch (type) {
+    case 'u16':
+      return bytes.writeUInt16LE(value, offset)
+    case 'i16':
+      return bytes.writeInt16LE(value, offset)
+    case 'u32':
+      return bytes.writeUInt32LE(value, offset)
+    case 'u64':
+      bytes.writeUInt32LE(value === NONE_64 ? MAX_32 : value % TWO_TO_32, offset)
+      return bytes.writeUInt32LE(value === NONE_64 ? MAX_32 : Math.floor(value / TWO_TO_32), offset + 4)
+  }
+}
+
+function readField(bytes: Buffer, offset: number, type: FieldType): number {
+  switch (type) {
+    case 'u16':
+      return bytes.readUInt16LE(offset)
+    case 'i16':
+      return bytes.readInt16LE(offset)
+    case 'u32':
+      return bytes.readUInt32LE(offset)
+    case 'u64': {
+      const high = bytes.readUInt32LE(offset + 4)
+      const low = bytes.readUInt32LE(offset)
+      return high === MAX_32 && low === MAX_32 ? NONE_64 : high * TWO_TO_32 + low
+    }
+  }
+}

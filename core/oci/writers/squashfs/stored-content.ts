@@ -1,0 +1,20 @@
+// Where the content of a file went: what its inode will say.
+
+import { NONE_32 } from './format.ts'
+
+export interface StoredContent {
+  readonly sizeBytes: number
+  /** Where the first block is; the others follow it directly. */
+  start: number
+  /** Size of each full block as stored (with the flag for "not compressed"); 0 is a block of zeros that is not stored. */
+  readonly blockSizes: number[]
+  /** Bytes of the blocks that are not stored. */
+  sparseBytes: number
+  /** The fragment that holds the rest after the full blocks, or `NONE_32`. */
+  fragment: number
+  fragmentOffset: number
+}
+
+export function emptyContent(sizeBytes: number): StoredContent {
+  return { sizeBytes, start: 0, blockSizes: [], sparseBytes: 0, fragment: NONE_32, fragmentOffset: 0 }
+}
