@@ -27,6 +27,11 @@ export class LoopPool {
     return device
   }
 
+  /** The device of `path`, where some guest uses it. */
+  deviceOf(path: string): LoopDevice | undefined {
+    return this.#byPath.get(path)?.device
+  }
+
   /** Takes over a device that an earlier core host attached; false where it is not there any more. */
   adopt(path: string, number: number, user: string): boolean {
     const shared = this.#byPath.get(path)

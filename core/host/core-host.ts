@@ -1,0 +1,126 @@
+// The core host: puts the parts together, serves until it is told to end. DESIGN 2.
+// It can be killed at any moment: domains keep running, and the next one adopts them.
+import { existsSync, readFileSync } from 'node:fs'
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import packageJson from '../../package.json' with { type: 'json' }
+import { BulkheadError } from '../errors.ts'
+import { startImageWorker } from '../oci/image-worker-client.ts'
+import { RingBudget } from '../runtime/broker/byte-ring.ts'
+import { EventHub } from '../runtime/event-hub.ts'
+import { systemKernelPlaces } from '../runtime/guest-kernel.ts'
+import { Guests } from '../runtime/guests.ts'
+import type { HostServices } from '../runtime/host-services.ts'
+import { Images } from '../runtime/images.ts'
+import { Jobs } from '../runtime/jobs.ts'
+import { LoopPool } from '../runtime/loop-pool.ts'
+import { openHypervisor } from '../xen/hypervisor.ts'
+import { startRingWorker } from '../xen/ring/ring-worker-client.ts'
+import { openXenstore } from '../xen/xenstore/open.ts'
+import { createHandlers } from './handlers.ts'
+import { imageUser } from './image-user.ts'
+import { type CoreHostOptions, parseOptions } from './options.ts'
+import { serveRpc } from './rpc.ts'
+import { CoreServer } from './server.ts'
+import { Tickets } from './tickets.ts'
+
+const { version } = packageJson
+const now = () => Date.now()
+
+function log(message: string): void {
+  process.stderr.write(`${new Date().toISOString()} ${message}\n`)
+}
+
+async function run(options: CoreHostOptions): Promise<void> {
+  await using parts = new AsyncDisposableStack()
+  await mkdir(options.stateFolder, { recursive: true, mode: 0o711 })
+  await chmod(options.stateFolder, 0o711)
+  await mkdir(options.runtimeFolder, { recursive: true, mode: 0o755 })
+
+  const hypervisor = parts.use(openHypervisor())
+  const rings = parts.use(await startRingWorker())
+  const xenstore = parts.use(await openXenstore({ transport: options.xenstoreTransport }))
+  const events = new EventHub()
+  const jobs = new Jobs(events, now)
+  const tickets = new Tickets()
+  parts.defer(() => tickets.close())
+  const worker = parts.use(await startImageWorker({ root: options.stateFolder, ...imageUser(), log }))
+  parts.defer(() => jobs.close())
+  const images = new Images({ worker, jobs, events, usersOf: (digest) => guests.usersOf(digest) })
+  const services: HostServices = {
+    hypervisor,
+    xenstore,
+    rings,
+    images,
+    loops: new LoopPool(),
+    events,
+    budget: new RingBudget(),
+    stateFolder: options.stateFolder,
+    logFolder: options.logFolder,
+    guestInitPath: options.guestInitPath ?? join(import.meta.dirname, '../guest-init/guest-init'),
+    kernels:
+      options.kernelFolder === undefined
+        ? systemKernelPlaces
+        : { ...systemKernelPlaces, bundled: options.kernelFolder },
+    now,
+    log,
+  }
+  const guests: Guests = new Guests(services)
+  await guests.open()
+  parts.defer(() => guests.close())
+
+  const handlers = createHandlers({
+    services,
+    guests,
+    jobs,
+    tickets,
+    facts: { version, isLab: options.lab !== undefined },
+  })
+  const server = await CoreServer.start({
+    socketPath: options.socketPath,
+    listenFd: listenFd(),
+    lab:
+      options.lab === undefined
+        ? undefined
+        : { ...options.lab, token: readFileSync(options.lab.tokenFile, 'utf8').trim() },
+    version,
+    redeemTicket: (ticket) => tickets.redeem(ticket),
+    serveRpc: (socket, role) =>
+      serveRpc(socket, role, {
+        handlers,
+        revision: () => events.revision,
+        subscribe: (listener) => events.subscribe(listener),
+        log,
+      }),
+    log,
+  })
+  parts.defer(() => server.close())
+  log(`Bulkhead ${version} serves ${options.socketPath} on Xen ${hypervisor.version}`)
+  const reason = await Promise.race([signalled(), xenstore.closed.then(({ message }) => message)])
+  log(`Ending: ${reason}`)
+  if (!reason.startsWith('SIG')) process.exitCode = 1
+}
+
+/** The socket that systemd listens on for us (sd_listen_fds(3)). */
+function listenFd(): number | undefined {
+  return process.env.LISTEN_PID === String(process.pid) && process.env.LISTEN_FDS === '1' ? 3 : undefined
+}
+
+function signalled(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve(signal))
+  })
+}
+
+try {
+  if (!existsSync('/proc/self')) throw new Error('/proc is not mounted')
+  await run(parseOptions(process.argv.slice(2)))
+} catch (error) {
+  log(
+    error instanceof BulkheadError
+      ? `${error.message}${error.hint === undefined ? '' : `. ${error.hint}`}`
+      : String(error instanceof Error ? error.stack : error),
+  )
+  process.exitCode = 1
+}
+process.exit()

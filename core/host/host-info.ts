@@ -1,0 +1,54 @@
+// What this host is: `bulkhead host info`.
+import { readFile, statfs } from 'node:fs/promises'
+import { cpus, hostname, release, totalmem } from 'node:os'
+import type { HostInfo } from '../api/methods.ts'
+import type { Guests } from '../runtime/guests.ts'
+import type { HostServices } from '../runtime/host-services.ts'
+
+export interface HostFacts {
+  readonly version: string
+  readonly isLab: boolean
+}
+
+export async function hostInfo(services: HostServices, guests: Guests, facts: HostFacts): Promise<HostInfo> {
+  const { hypervisor, images, stateFolder } = services
+  const physical = hypervisor.physicalInfo()
+  const domains = hypervisor.domains()
+  const { running, total } = guests.counts
+  const disk = await statfs(stateFolder)
+  return {
+    version: facts.version,
+    xen: {
+      version: hypervisor.version,
+      capabilities: hypervisor.capabilities.split(' ').filter(Boolean),
+      commandLine: hypervisor.commandLine,
+      totalMemoryMiB: Math.round(physical.totalMemoryMiB),
+      freeMemoryMiB: Math.round(physical.freeMemoryMiB),
+      cpus: physical.cpus,
+      cpuKhz: physical.cpuKhz,
+      hvm: physical.hasHvm,
+    },
+    dom0: {
+      hostname: hostname(),
+      kernel: release(),
+      memoryMiB: Math.round(totalmem() / 1048576),
+      vcpus: cpus().length,
+      node: process.version,
+    },
+    guests: { running, total, foreign: Math.max(0, domains.length - 1 - running) },
+    images: (await images.list()).length,
+    stateDirectory: stateFolder,
+    storeFreeBytes: disk.bavail * disk.bsize,
+    lab: facts.isLab,
+  }
+}
+
+/** One line of a file, trimmed; empty where it cannot be read. */
+export async function firstLine(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).split('\n', 1)[0]?.trim() ?? ''
+  } catch {
+    // Not there: on this host that is an answer too.
+    return ''
+  }
+}

@@ -1,0 +1,141 @@
+// Images as the runtime and its clients see them: the worker that holds the store, jobs that fill it, and who
+// uses what. Foreign bytes are parsed in the worker only.
+import { PassThrough } from 'node:stream'
+import type { ImageDetails, ImageSummary, Job, ParsedParamsOf } from '../api/methods.ts'
+import type { ImageWorkerClient, RootImage } from '../oci/image-worker-client.ts'
+import type { StreamSession } from './broker/stream-session.ts'
+import { GuestError } from './errors.ts'
+import type { EventHub } from './event-hub.ts'
+import type { Jobs } from './jobs.ts'
+
+export interface ImagesOptions {
+  readonly worker: ImageWorkerClient
+  readonly jobs: Jobs
+  readonly events: EventHub
+  /** Names of the guests made from the image with this manifest digest. */
+  readonly usersOf: (digest: string) => readonly string[]
+}
+
+export class Images {
+  readonly #options: ImagesOptions
+  readonly #pulls = new Map<string, string>()
+
+  constructor(options: ImagesOptions) {
+    this.#options = options
+  }
+
+  async list(): Promise<ImageSummary[]> {
+    const images = await this.#options.worker.list()
+    return images.map((image) => ({ ...image, usedBy: [...this.#options.usersOf(image.digest)] }))
+  }
+
+  async inspect(key: string): Promise<ImageDetails> {
+    const image = await this.#options.worker.inspect(key)
+    return { ...image, usedBy: [...this.#options.usersOf(image.digest)] }
+  }
+
+  /** The finished root image of what `key` names, built if there is none. */
+  rootImage(key: string, signal: AbortSignal): Promise<RootImage> {
+    return this.#options.worker.rootImage(key, { signal })
+  }
+
+  /** Starts a pull, or joins one of the same image by the same means that is running. */
+  pull(request: ParsedParamsOf<'images.pull'>): Job {
+    const { jobs, worker } = this.#options
+    const key = JSON.stringify(request)
+    const running = this.#pulls.get(key)
+    if (running !== undefined) return jobs.get(running)
+    const job = jobs.start('pull', `Pull ${request.reference}`, async ({ signal, progress }) => {
+      try {
+        const { reference } = await worker.pull(request, { signal, onProgress: progress })
+        await worker.rootImage(reference, { signal, onProgress: progress })
+        await this.#announce([reference])
+        return [reference]
+      } finally {
+        this.#pulls.delete(key)
+      }
+    })
+    this.#pulls.set(key, job.id)
+    return job
+  }
+
+  /** A job that waits for an archive on the session's input. */
+  import(request: ParsedParamsOf<'images.import'>): { job: Job; session: StreamSession } {
+    const { jobs, worker } = this.#options
+    const archive = new PassThrough({ highWaterMark: 1024 * 1024 })
+    // The reader's failure is the job's; without a listener it would end the process.
+    archive.on('error', () => undefined)
+    const job = jobs.start(
+      'import',
+      request.name === undefined ? 'Import' : `Import ${request.name}`,
+      async ({ signal, progress }) => {
+        try {
+          const { references } = await worker.importArchive(archive, {
+            ...(request.name === undefined ? {} : { name: request.name }),
+            signal,
+            onProgress: (part) =>
+              progress(part.bytesTotal === 0 ? { ...part, bytesTotal: request.sizeBytes ?? 0 } : part),
+          })
+          for (const reference of references)
+            await worker.rootImage(reference, { signal, onProgress: progress })
+          await this.#announce(references)
+          return references
+        } finally {
+          archive.destroy()
+        }
+      },
+    )
+    const isOver = () => jobs.get(job.id).state !== 'running'
+    let ended = false
+    const session: StreamSession = {
+      kind: 'import',
+      terminal: false,
+      outputs: [],
+      consumed: () => undefined,
+      input: {
+        write: (bytes) =>
+          new Promise((resolve, reject) => {
+            // After a failure the rest is taken and thrown away: the job says what was wrong.
+            if (isOver() || archive.destroyed) resolve()
+            else archive.write(bytes, (error) => (error ? reject(error) : resolve()))
+          }),
+        end: () => {
+          ended = true
+          archive.end()
+        },
+      },
+      close: () => {
+        if (ended || isOver()) return
+        archive.destroy(
+          new GuestError(
+            'image.import-cut',
+            'The archive ended before it was whole: the connection was closed',
+          ),
+        )
+        jobs.cancel(job.id)
+      },
+    }
+    return { job, session }
+  }
+
+  async remove(key: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
+    const image = await this.inspect(key)
+    if (image.usedBy.length > 0 && !force)
+      throw new GuestError(
+        'image.in-use',
+        `Cannot remove image "${key}": guests are made from it (${image.usedBy.join(', ')})`,
+        {
+          hint: 'Remove them first with "bulkhead rm", or use --force to remove the name only.',
+        },
+      )
+    const removed = await this.#options.worker.remove(key, { force })
+    for (const reference of removed.untagged)
+      this.#options.events.publish({ type: 'image-removed', reference })
+    return { untagged: [...removed.untagged], deleted: [...removed.deleted] }
+  }
+
+  async #announce(references: readonly string[]): Promise<void> {
+    for (const image of await this.list())
+      if (references.includes(image.reference)) this.#options.events.publish({ type: 'image', image })
+  }
+}

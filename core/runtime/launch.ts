@@ -1,0 +1,145 @@
+// One launch, in the order of DESIGN 4.3, each step with its undo: on failure or cancel nothing is left behind,
+// and what a killed core host left is found again in the journal.
+import { join } from 'node:path'
+import type { LaunchStep } from '../api/methods.ts'
+import { buildDomain } from '../xen/build/domain-builder.ts'
+import type { DomainId } from '../xen/domain-id.ts'
+import { introduceDomain, removeDomainNodes } from '../xen/domain-nodes.ts'
+import { guestInitrd, launchBundle } from './boot-bundle.ts'
+import type { Guest } from './guest.ts'
+import { chooseKernel } from './guest-kernel.ts'
+import { GuestLink } from './guest-link.ts'
+import { domainUuid } from './guest-record.ts'
+import type { HostServices } from './host-services.ts'
+import { type LaunchedThing, removeJournal, writeJournal } from './launch-journal.ts'
+import { checkFreeMemory } from './memory-check.ts'
+
+/** The image's disk: xvda, Xen's number for the first virtual disk (xen/include/public/io/blkif.h). */
+export const rootDiskNumber = 51712
+
+export interface Launched {
+  readonly domid: DomainId
+  readonly link: GuestLink
+  readonly rootImagePath: string
+  readonly kernelPath: string
+  readonly steps: readonly LaunchStep[]
+}
+
+export function journalPath(services: HostServices, id: string): string {
+  return join(services.stateFolder, 'guests', id, 'launch.json')
+}
+
+/** Builds the guest's domain and lets it run. Throws, with everything undone, where a step fails. */
+export async function launch(guest: Guest, services: HostServices, signal: AbortSignal): Promise<Launched> {
+  const { hypervisor, xenstore, rings, images, loops } = services
+  const { record, life } = guest
+  const steps: LaunchStep[] = []
+  const timed = async <T>(step: string, work: () => Promise<T> | T): Promise<T> => {
+    signal.throwIfAborted()
+    const before = performance.now()
+    const result = await work()
+    steps.push({ step, ms: round(performance.now() - before) })
+    return result
+  }
+  await using undo = new AsyncDisposableStack()
+
+  const root = await timed('root image', () => images.rootImage(record.image.digest, signal))
+  const kernel = chooseKernel(services.kernels)
+  const initrd = await timed('initrd', async () => [
+    {
+      path: await guestInitrd({
+        guestInitPath: services.guestInitPath,
+        kernel,
+        cacheFolder: join(services.stateFolder, 'initrds'),
+      }),
+    },
+    { bytes: await launchBundle(record) },
+  ])
+  checkFreeMemory(record, hypervisor.physicalInfo())
+
+  const uuid = domainUuid(record.id)
+  const journal = journalPath(services, record.id)
+  const made: LaunchedThing[] = [
+    { kind: 'loop', file: root.path },
+    { kind: 'domain', uuid },
+  ]
+  await timed('journal', () => writeJournal(journal, made))
+  undo.defer(() => removeJournal(journal))
+
+  const loop = await timed('loop device', () => loops.acquire(root.path, record.id))
+  undo.defer(() => loops.release(root.path, record.id))
+
+  const domain = await timed('domain', () =>
+    buildDomain(
+      {
+        uuid,
+        memoryMiB: record.spec.memoryMiB,
+        vcpus: record.spec.vcpus,
+        kernelPath: kernel.path,
+        kernelCacheDir: join(services.stateFolder, 'kernels'),
+        initrd,
+        commandLine: commandLine(record.spec.kernelArguments),
+      },
+      { signal },
+    ),
+  )
+  undo.defer(() => hypervisor.destroy(domain.domid))
+  for (const { step, ms } of domain.timings) steps.push({ step: `domain: ${step}`, ms: round(ms) })
+
+  made.splice(
+    0,
+    made.length,
+    { kind: 'loop', file: root.path, device: loop.number },
+    { kind: 'domain', uuid, domid: domain.domid },
+    {
+      kind: 'nodes',
+      domid: domain.domid,
+      consolePort: domain.consolePort,
+      consoleFrame: domain.consoleFrame,
+    },
+    { kind: 'vbd', domid: domain.domid, device: rootDiskNumber },
+  )
+  await timed('journal', () => writeJournal(journal, made))
+
+  const disks = [{ number: rootDiskNumber, name: 'xvda', loop, readOnly: true }]
+  undo.defer(() => removeDomainNodes(xenstore, { domid: domain.domid, uuid, disks }))
+  await timed('xenstore', () =>
+    introduceDomain(xenstore, {
+      ...domain,
+      uuid,
+      guestId: record.id,
+      name: record.name,
+      memoryMiB: record.spec.memoryMiB,
+      vcpus: record.spec.vcpus,
+      disks,
+    }),
+  )
+
+  const link = await timed('console', () =>
+    GuestLink.attach({
+      domid: domain.domid,
+      rings,
+      xenstore,
+      streams: life.streams,
+      console: { frame: domain.consoleFrame, port: domain.consolePort },
+      stdin: record.spec.process.stdin || record.spec.process.terminal,
+      adopted: false,
+      now: services.now,
+      onNews: (news) => life.news(news),
+      log: services.log,
+    }),
+  )
+  undo.defer(() => link.detach())
+
+  await timed('unpause', () => hypervisor.unpause(domain.domid))
+  undo.move()
+  return { domid: domain.domid, link, rootImagePath: root.path, kernelPath: kernel.path, steps }
+}
+
+function commandLine(more: readonly string[]): string {
+  return ['console=hvc0', 'rdinit=/init', 'quiet', 'loglevel=4', 'random.trust_cpu=on', ...more].join(' ')
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100
+}
