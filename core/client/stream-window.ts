@@ -73,8 +73,10 @@ export class ReceiveWindow {
   #consumed = 0
   #acknowledged = 0
   #hasEnded = false
-  /** What was left out beyond the last acknowledgement: it takes no room and needs nobody to consume it. */
+  /** What was left out beyond the last acknowledgement: nobody has to consume it. */
   #gaps: Gap[] = []
+  /** The end of the last gap: what the core host counts its window from, as nobody acknowledges a gap. */
+  #skippedTo = 0
   #idleCheck: NodeJS.Immediate | undefined
 
   constructor(windowBytes: number, sendAcknowledgement: (offset: number) => void) {
@@ -91,8 +93,7 @@ export class ReceiveWindow {
     if (this.#next === undefined) this.#begin(offset)
     else if (offset !== this.#next)
       throw new RangeError(`Bytes came at offset ${offset}, those at ${this.#next} are due`)
-    const leftOut = this.#gaps.reduce((sum, { from, to }) => sum + to - from, 0)
-    const ahead = offset + length - this.#acknowledged - leftOut
+    const ahead = offset + length - Math.max(this.#acknowledged, this.#skippedTo)
     if (ahead > this.#windowBytes)
       throw new RangeError(`${ahead} bytes came unacknowledged, the window has ${this.#windowBytes}`)
     this.#next = offset + length
@@ -107,6 +108,7 @@ export class ReceiveWindow {
     if (offset < this.#next) throw new RangeError(`A skip leads back from ${this.#next} to ${offset}`)
     this.#gaps.push({ from: this.#next, to: offset })
     this.#next = offset
+    this.#skippedTo = offset
     this.#advance(this.#consumed)
   }
 
