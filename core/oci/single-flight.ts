@@ -26,7 +26,8 @@ export class SingleFlight<Result, Progress> {
 
   /**
    * Runs `task`, or joins the run of the same key that is under way. A caller whose signal is aborted gets
-   * `oci.cancelled` at once; the others go on. `action` completes "Cannot …: cancelled".
+   * `oci.cancelled`: at once while others wait for the result, else when the task has wound down. `action` completes
+   * "Cannot …: cancelled".
    */
   async run(
     key: string,
@@ -49,6 +50,8 @@ export class SingleFlight<Result, Progress> {
         // A later caller must not join a task that is being aborted.
         if (this.#flights.get(key) === flight) this.#flights.delete(key)
         flight.abort.abort()
+        // The last one leaves when everything is cleaned up.
+        await flight.result.then(ignore, ignore)
       }
     }
   }
