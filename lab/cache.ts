@@ -17,8 +17,7 @@ export interface LabCache {
 /** The cache folders, created if missing: `$BULKHEAD_CACHE`, else `$XDG_CACHE_HOME/bulkhead`, else `~/.cache/bulkhead`. */
 export function openCache(environment: NodeJS.ProcessEnv = process.env): LabCache {
   const root =
-    environment['BULKHEAD_CACHE'] ||
-    join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'bulkhead')
+    environment.BULKHEAD_CACHE || join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'bulkhead')
   const cache = {
     root,
     packages: join(root, 'packages'),

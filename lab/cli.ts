@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { BulkheadError } from '../core/errors.ts'
-import { down, filesOf, status, statusOfAll, up } from './commands.ts'
+import { down, filesOf, statusOfAll, up } from './commands.ts'
 import type { LabStatus } from './daemon/messages.ts'
 import { LabError } from './errors.ts'
 import { defaultLabName, type LabOptions } from './lab-options.ts'

@@ -1,32 +1,39 @@
 // What can be done with labs, for the command line, the app and the test fixture. Progress goes line by line to a
 // callback; every failure is a LabError with a hint.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, openSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { type LabCache, openCache } from './cache.ts'
-import { createLabFolder, type LabFiles, labFiles } from './daemon/lab-files.ts'
-import type { DaemonConfig, LabStatus } from './daemon/messages.ts'
+import { openCache } from './cache.ts'
+import { type LabFiles, labFiles } from './daemon/lab-files.ts'
+import type { LabStatus } from './daemon/messages.ts'
 import { LabError } from './errors.ts'
-import { coreDisk, emptyCoreDisk, isCoreBuilt, stateDisk } from './image/disks.ts'
 import { isListening, requestLab } from './lab-client.ts'
 import { checkLabName, type LabOptions, labOptions } from './lab-options.ts'
-import { buildMachineParts } from './machine-parts.ts'
-import { labFolder, projectRoot } from './project-files.ts'
-import { runTool } from './run-tool.ts'
-import { openSnapshot } from './snapshot.ts'
+import { ProcessLock } from './process-lock.ts'
+import { builtCoreDisk, startDaemon } from './start-daemon.ts'
 
 export type Report = (line: string) => void
 
-/** Starts a lab, or waits for one that is starting; does nothing to one that runs. Resolves once it can be used. */
+/** Starts a lab, or waits for one that is starting; brings a newer core to one that runs. Resolves once it can be used. */
 export async function up(given: Partial<LabOptions>, report: Report): Promise<LabStatus> {
   const options = labOptions(given)
   const cache = openCache()
   const files = labFiles(cache, options.name)
-  if (!(await isListening(files.labSocket)))
-    await startDaemon(cache, options, { report, isDisposable: false })
-  return watch(files, report)
+  // Of several who want the same lab one starts it; the others then find it started.
+  const lock = await ProcessLock.acquire(`${files.folder}/up`, {
+    onWait: (processId) => report(`Waiting for process ${processId}, which starts the lab "${options.name}"`),
+  })
+  try {
+    const running = await runningStatus(files)
+    if (!running) {
+      await startDaemon(cache, options, { report, isDisposable: false })
+    } else {
+      checkSameMachine(running, given)
+      if (options.runsCore && running.state === 'ready') await bringCore(files, running, report)
+    }
+    return await watch(files, report)
+  } finally {
+    lock.release()
+  }
 }
 
 /** Shuts a lab down in order; one that does not run is no error. Resolves with whether it did run. */
@@ -45,9 +52,9 @@ export async function status(name: string): Promise<LabStatus | undefined> {
   return (await requestLab(files.labSocket, { verb: 'status' })) as LabStatus
 }
 
-/** The status of every lab that runs. */
+/** The status of every lab that runs, those of tests included. */
 export async function statusOfAll(): Promise<LabStatus[]> {
-  const names = (await readdir(openCache().labs)).filter((name) => !name.startsWith('.'))
+  const names = await readdir(openCache().labs)
   const all = await Promise.all(names.map((name) => status(name)))
   return all.filter((one) => one !== undefined)
 }
@@ -58,88 +65,39 @@ export function filesOf(name: string): LabFiles {
   return labFiles(openCache(), name)
 }
 
-/** Resolves when the lab can be used. */
+/** Resolves when the lab can be used; rejects with why it cannot. */
 export async function watch(files: LabFiles, report: Report): Promise<LabStatus> {
   return (await requestLab(files.labSocket, { verb: 'watch' }, (line) =>
     report(`The lab is ${line}`),
   )) as LabStatus
 }
 
-export interface DaemonOptions {
-  readonly report: Report
-  /** The lab belongs to this process: it ends with it and leaves nothing. */
-  readonly isDisposable: boolean
-}
-
-/** Builds what is missing and starts a lab's daemon; resolves once it listens, with its process. */
-export async function startDaemon(
-  cache: LabCache,
-  options: LabOptions,
-  { report, isDisposable }: DaemonOptions,
-): Promise<ChildProcess> {
-  const files = labFiles(cache, options.name)
-  const root = projectRoot()
-  if (options.runsCore && !isCoreBuilt(root)) {
-    throw new LabError(
-      'lab.core',
-      `Cannot start the core host in the lab: ${join(root, 'dist/core/core-host.js')} is not built`,
-      {
-        hint: 'Build it with "npm run build", or start the lab without it: --no-core',
-      },
-    )
+/** The status of a lab that is fit to go on; one that failed is ended, one that is ending is waited for. */
+async function runningStatus(files: LabFiles): Promise<LabStatus | undefined> {
+  while (await isListening(files.labSocket)) {
+    const found = (await requestLab(files.labSocket, { verb: 'status' })) as LabStatus
+    if (found.state === 'starting' || found.state === 'ready') return found
+    await requestLab(files.labSocket, { verb: 'down' })
+    await ProcessLock.whenFree(files.folder)
   }
-  const machine = await buildMachineParts(cache, options, report)
-  const snapshot = await openSnapshot(cache, machine, report)
-  createLabFolder(files)
-  const core = existsSync(join(root, 'node_modules/koffi'))
-    ? await coreDisk(cache, root)
-    : await emptyCoreDisk(cache)
-  await runTool(['cp', '--sparse=always', '--reflink=auto', core, files.coreDisk])
-  await stateDisk(cache, files.stateDisk)
-  const config: DaemonConfig = {
-    name: options.name,
-    files,
-    machine,
-    snapshot,
-    runsCore: options.runsCore,
-    isDisposable,
+  return undefined
+}
+
+function checkSameMachine(running: LabStatus, { memoryMiB, dom0MemoryMiB }: Partial<LabOptions>): void {
+  const fits = (wanted: number | undefined, has: number) => wanted === undefined || wanted === has
+  if (fits(memoryMiB, running.memoryMiB) && fits(dom0MemoryMiB, running.dom0MemoryMiB)) return
+  throw new LabError(
+    'lab.option',
+    `Cannot change the memory of the lab "${running.name}": it runs with ${running.memoryMiB} MiB, ${running.dom0MemoryMiB} MiB of it for dom0`,
+    { hint: `Shut it down first: bulkhead lab down --name ${running.name}` },
+  )
+}
+
+async function bringCore(files: LabFiles, running: LabStatus, report: Report): Promise<void> {
+  const image = await builtCoreDisk(openCache())
+  if (image !== running.coreImage) {
+    report('Bringing the newly built core into the lab')
+    await requestLab(files.labSocket, { verb: 'deliverCore', image })
   }
-  return spawnDaemon(config)
-}
-
-function spawnDaemon(config: DaemonConfig): Promise<ChildProcess> {
-  const log = openSync(config.files.daemonLog, 'w')
-  const daemon = spawn(process.execPath, [daemonPath(), JSON.stringify(config)], {
-    detached: true,
-    stdio: [config.isDisposable ? 'pipe' : 'ignore', 'pipe', log],
-    cwd: '/',
-  })
-  return new Promise((resolve, reject) => {
-    daemon.stdout?.once('data', () => {
-      daemon.stdout?.destroy()
-      daemon.unref()
-      resolve(daemon)
-    })
-    daemon.on('error', (cause) =>
-      reject(new LabError('lab.daemon', `Cannot start the lab: ${cause.message}`, { cause })),
-    )
-    daemon.on('exit', (code, signal) => {
-      const said = readFileSync(config.files.daemonLog, 'utf8').trim().split('\n').slice(-5).join('\n')
-      reject(
-        new LabError('lab.daemon', `Cannot start the lab: its process ended with ${signal ?? code}: ${said}`),
-      )
-    })
-  })
-}
-
-/** The daemon as source beside this file, or as a bundle of its own. */
-function daemonPath(): string {
-  const candidates = [
-    join(import.meta.dirname, 'daemon/lab-daemon.ts'),
-    join(import.meta.dirname, 'lab-daemon.js'),
-    join(labFolder(), 'daemon/lab-daemon.ts'),
-  ]
-  const found = candidates.find((path) => existsSync(path))
-  if (!found) throw new LabError('lab.files', `Cannot start the lab: none of ${candidates.join(', ')} exists`)
-  return found
+  await requestLab(files.labSocket, { verb: 'awaitCore' })
 }

@@ -15,7 +15,7 @@ const packageOfTool = {
 } as const
 
 /** Throws `lab.missing-tool` naming every missing program and the command that installs them. */
-export function checkHostTools(path: string = process.env['PATH'] ?? ''): void {
+export function checkHostTools(path: string = process.env.PATH ?? ''): void {
   // mke2fs lies in a folder that only root has on its path.
   const folders = [...path.split(':'), '/usr/sbin', '/sbin']
   const missing = Object.entries(packageOfTool).filter(

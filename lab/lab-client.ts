@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import {
   type ExitStatus,
   encodeFrame,
+  type Failure,
   FrameReader,
   fromAgent,
   LineReader,
@@ -76,24 +77,25 @@ export function startOperation(
   connection.write(`${JSON.stringify(request)}\n`)
   const exit = new Promise<ExitStatus>((resolve, reject) => {
     const frames = new FrameReader()
+    const take = ({ kind, payload }: { kind: number; payload: Buffer }) => {
+      if (kind === fromAgent.stdout) streams.onStdout(payload)
+      else if (kind === fromAgent.stderr) streams.onStderr(payload)
+      else if (kind === fromAgent.exit) resolve(JSON.parse(payload.toString()) as ExitStatus)
+      else if (kind === fromAgent.failure) reject(failure(request, payload))
+    }
     connection.on('data', (chunk) => {
-      // A daemon that cannot carry the operation answers with a line of JSON, which no frame begins like.
-      if (chunk[0] === 0x7b) return reject(refusal(chunk))
-      for (const { kind, payload } of frames.push(chunk)) {
-        if (kind === fromAgent.stdout) streams.onStdout(payload)
-        else if (kind === fromAgent.stderr) streams.onStderr(payload)
-        else if (kind === fromAgent.exit) resolve(JSON.parse(payload.toString()) as ExitStatus)
-        else if (kind === fromAgent.failure) reject(failure(request, payload))
+      try {
+        for (const frame of frames.push(chunk)) take(frame)
+      } catch (cause) {
+        connection.destroy()
+        reject(new LabError('lab.protocol', `Cannot understand the lab: ${String(cause)}`, { cause }))
       }
     })
     connection.on('error', (cause) => reject(unreachable(cause)))
     connection.on('close', () =>
-      reject(new LabError('lab.gone', 'Cannot finish in the lab: the connection to dom0 ended')),
+      reject(new LabError('lab.gone', `Cannot ${nameOf(request)} in the lab: the connection ended`)),
     )
-    streams.signal?.addEventListener('abort', () => {
-      reject(streams.signal?.reason)
-      connection.destroy()
-    })
+    streams.signal?.addEventListener('abort', () => reject(streams.signal?.reason))
   }).finally(() => connection.destroy())
   sendInput(connection, streams.stdin)
   return {
@@ -127,20 +129,21 @@ function sendInput(connection: Socket, input: Readable | undefined): void {
   connection.on('close', () => input.pause())
 }
 
-function refusal(chunk: Buffer): LabError {
-  const { error } = JSON.parse(chunk.toString().split('\n')[0] ?? '') as {
-    error: { code: string; message: string; hint?: string }
-  }
-  return new LabError(error.code, error.message, { hint: error.hint })
+function failure(request: OperationRequest, payload: Buffer): LabError {
+  const { code, message, hint } = JSON.parse(payload.toString()) as Failure
+  if (code !== undefined) return new LabError(code, message, { hint })
+  return new LabError('lab.exec', `Cannot ${nameOf(request)} in the lab: ${message}`)
 }
 
-function failure(request: OperationRequest, payload: Buffer): LabError {
-  const { message } = JSON.parse(payload.toString()) as { message: string }
-  const what =
-    request.verb === 'exec'
-      ? `run ${request.argv[0]}`
-      : `${request.verb === 'readFile' ? 'read' : 'write'} ${request.path}`
-  return new LabError('lab.exec', `Cannot ${what} in the lab: ${message}`)
+function nameOf(request: OperationRequest): string {
+  switch (request.verb) {
+    case 'exec':
+      return `run ${request.argv[0]}`
+    case 'readFile':
+      return `read ${request.path}`
+    case 'writeFile':
+      return `write ${request.path}`
+  }
 }
 
 function unreachable(cause: Error): LabError {

@@ -30,6 +30,7 @@ export async function buildMachineParts(
   report: (line: string) => void,
 ): Promise<MachineOptions> {
   checkHostTools()
+  const node = findNode(projectRoot())
   const packages = await selectPackages({ cache, report })
   const kernel = await kernelFiles(
     cache,
@@ -37,18 +38,19 @@ export async function buildMachineParts(
     report,
   )
   const tools = await unpackBootTools(cache, packages.hypervisor, packages.dom0)
-  const runtime = await runtimeDisk(
-    cache,
-    { packages: packages.dom0, kernel, node: findNode(projectRoot()) },
-    report,
-  )
+  const runtime = await runtimeDisk(cache, { packages: packages.dom0, kernel, node }, report)
   return {
     ...size,
     accelerator: await findAccelerator(),
     xen: tools.xen,
     vmlinux: join(kernel.folder, 'vmlinux'),
     runtimeDisk: runtime,
-    initramfs: await initramfs(cache, { kernel, busybox: tools.busybox, labFolder: labFolder() }),
+    initramfs: await initramfs(cache, {
+      kernel,
+      busybox: tools.busybox,
+      labFolder: labFolder(),
+      node: node.path,
+    }),
   }
 }
 

@@ -7,16 +7,17 @@ export interface ToolOptions {
   readonly cwd?: string
   readonly stdin?: Uint8Array
   readonly signal?: AbortSignal | undefined
-  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Runs `argv` and returns its standard output. Rejects with `lab.tool` if it cannot start or ends with a non-zero status. */
 export function runTool(argv: readonly [string, ...string[]], options: ToolOptions = {}): Promise<Buffer> {
   const [program, ...args] = argv
+  // mke2fs and its like are in folders that only root has on its path.
+  const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd: options.cwd,
-      env: options.env,
+      env: { ...process.env, PATH: path, LC_ALL: 'C' },
       signal: options.signal,
       stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     })

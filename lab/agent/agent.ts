@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { ControlPort } from './control-port.ts'
+import { mountCoreDisk, unmountCoreDisk } from './core-disk.ts'
 import { CoreSupervisor } from './core-supervisor.ts'
 import { serveOperation } from './operation.ts'
 import { agentTcpPort, type ControlRequest, type OperationRequest, type SettleRequest } from './protocol.ts'
@@ -41,8 +42,10 @@ async function answer(request: ControlRequest): Promise<unknown> {
       if (request.action === 'start') core.start()
       if (request.action === 'stop') await core.stop()
       if (request.action === 'restart') await core.restart()
-      if (request.action === 'kill') core.kill(request.signal ?? 'SIGKILL')
+      if (request.action === 'kill') await core.kill(request.signal ?? 'SIGKILL')
       return core.status()
+    case 'coreDisk':
+      return request.action === 'mount' ? mountCoreDisk() : unmountCoreDisk()
     case 'poweroff':
       await core.stop()
       await run('sync')
@@ -58,14 +61,12 @@ async function settle(request: SettleRequest): Promise<void> {
   writeFileSync('/dev/urandom', Buffer.from(request.entropy, 'base64'))
   await run('date', ['-s', `@${(request.timeMs / 1000).toFixed(3)}`])
   await run('hostname', [request.hostName])
-  if (request.mountCore) await run('mount', ['-t', 'ext4', '-o', 'ro,noatime', '/dev/vdb', '/core'])
-  if (request.mountState) {
-    mkdirSync(stateFolder, { recursive: true })
-    await run('mount', ['-t', 'ext4', '-o', 'noatime,discard', '/dev/vdc', stateFolder])
-    for (const kind of ['lib', 'log']) {
-      mkdirSync(`${stateFolder}/${kind}`, { recursive: true })
-      await run('mount', ['--bind', `${stateFolder}/${kind}`, `/var/${kind}/bulkhead`])
-    }
+  await mountCoreDisk()
+  mkdirSync(stateFolder, { recursive: true })
+  await run('mount', ['-t', 'ext4', '-o', 'noatime,discard', '/dev/vdc', stateFolder])
+  for (const kind of ['lib', 'log']) {
+    mkdirSync(`${stateFolder}/${kind}`, { recursive: true })
+    await run('mount', ['--bind', `${stateFolder}/${kind}`, `/var/${kind}/bulkhead`])
   }
 }
 

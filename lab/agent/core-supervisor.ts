@@ -61,10 +61,12 @@ export class CoreSupervisor {
     this.start()
   }
 
-  /** Sends a signal to the core host; if it dies of it, it is started again. */
-  kill(signal: string): void {
+  /** Sends a signal to the core host, which is started again if it dies of it; with SIGKILL, resolves when it is dead. */
+  async kill(signal: string): Promise<void> {
     if (!this.#child) throw new Error('Cannot kill the core host: it does not run')
+    const ended = new Promise<void>((resolve) => this.#whenEnded.push(resolve))
     this.#child.kill(signal as NodeJS.Signals)
+    if (signal === 'SIGKILL') await ended
   }
 
   #launch(): void {

@@ -1,8 +1,8 @@
 // One operation on a connection of its own: run a program with separate stdout and stderr, or on a terminal; read
 // or write a file. When the connection ends early, the program is ended too.
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { createReadStream, createWriteStream, readFileSync, readlinkSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createReadStream, createWriteStream } from 'node:fs'
 import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
@@ -14,35 +14,27 @@ import {
   fromAgent,
   maxFrameBytes,
   type OperationRequest,
-  type TerminalSize,
   toAgent,
 } from './protocol.ts'
+import { onTerminal, resizeTerminal } from './terminal.ts'
 
 /** Serves `request` on `connection`, of which `early` has been read already. */
 export function serveOperation(connection: Socket, request: OperationRequest, early: Buffer): void {
   switch (request.verb) {
     case 'exec':
-      return serveExec(connection, request, early)
-    case 'readFile': {
-      const file = createReadStream(request.path)
-      forward(file, connection, fromAgent.stdout)
-      file.on('error', (error) => fail(connection, error))
-      file.on('end', () => finish(connection, { code: 0, signal: null }))
-      return
-    }
-    case 'writeFile': {
-      const file = createWriteStream(request.path, { mode: request.mode })
-      file.on('error', (error) => fail(connection, error))
-      file.on('finish', () => finish(connection, { code: 0, signal: null }))
-      receive(connection, early, file, () => {})
-      return
-    }
+      serveExec(connection, request, early)
+      break
+    case 'readFile':
+      serveReadFile(connection, request.path)
+      break
+    case 'writeFile':
+      serveWriteFile(connection, request, early)
+      break
   }
 }
 
 function serveExec(connection: Socket, request: ExecRequest, early: Buffer): void {
-  const [program, ...args] = request.terminal ? onTerminal(request.argv, request.terminal) : request.argv
-  if (program === undefined) return fail(connection, new Error('Cannot run a program: its name is missing'))
+  const [program = '', ...args] = request.terminal ? onTerminal(request.argv, request.terminal) : request.argv
   const child = spawn(program, args, {
     cwd: request.cwd ?? '/root',
     env: { ...process.env, ...(request.terminal ? { TERM: 'xterm-256color' } : {}), ...request.env },
@@ -51,62 +43,82 @@ function serveExec(connection: Socket, request: ExecRequest, early: Buffer): voi
   })
   // A program that reads no input is no error.
   child.stdin.on('error', () => {})
-  let ended = false
+  let hasEnded = false
   child.on('error', (error) => {
-    ended = true
+    hasEnded = true
     fail(connection, error)
   })
-  forward(child.stdout, connection, fromAgent.stdout)
-  forward(child.stderr, connection, fromAgent.stderr)
+  sendOutput(child.stdout, connection, fromAgent.stdout)
+  sendOutput(child.stderr, connection, fromAgent.stderr)
   child.on('close', (code, signal) => {
-    if (!ended) finish(connection, { code, signal })
-    ended = true
+    if (!hasEnded) finish(connection, { code, signal })
+    hasEnded = true
   })
-  receive(connection, early, child.stdin, (kind, payload) => {
-    if (kind === toAgent.signal) signalGroup(child, payload.toString())
-    if (kind === toAgent.resize && request.terminal) resize(child, payload)
+  receiveInput(connection, early, {
+    input: child.stdin,
+    onOther(kind, payload) {
+      if (kind === toAgent.signal) signalGroup(child, payload.toString())
+      if (kind === toAgent.resize && request.terminal) resizeTerminal(child, payload)
+    },
   })
   connection.on('close', () => {
-    if (!ended) signalGroup(child, 'SIGKILL')
+    if (!hasEnded) signalGroup(child, 'SIGKILL')
   })
 }
 
+function serveReadFile(connection: Socket, path: string): void {
+  const file = createReadStream(path)
+  sendOutput(file, connection, fromAgent.stdout)
+  file.on('error', (error) => fail(connection, error))
+  file.on('end', () => finish(connection, { code: 0, signal: null }))
+  connection.on('close', () => file.destroy())
+  // Only so that the end of the connection is noticed.
+  connection.resume()
+}
+
+function serveWriteFile(
+  connection: Socket,
+  { path, mode }: { path: string; mode: number },
+  early: Buffer,
+): void {
+  const file = createWriteStream(path, { mode })
+  file.on('error', (error) => fail(connection, error))
+  file.on('finish', () => finish(connection, { code: 0, signal: null }))
+  connection.on('close', () => file.destroy())
+  receiveInput(connection, early, { input: file, onOther() {} })
+}
+
 /** Output of `source` as frames; a client that does not read makes the program wait. */
-function forward(source: Readable, connection: Socket, kind: number): void {
+function sendOutput(source: Readable, connection: Socket, kind: number): void {
   source.on('data', (chunk: Buffer) => {
-    let free = true
     for (let at = 0; at < chunk.length; at += maxFrameBytes) {
-      free = connection.write(encodeFrame(kind, chunk.subarray(at, at + maxFrameBytes)))
+      connection.write(encodeFrame(kind, chunk.subarray(at, at + maxFrameBytes)))
     }
-    if (free) return
+    if (!connection.writableNeedDrain) return
     source.pause()
     connection.once('drain', () => source.resume())
   })
 }
 
-function receive(
-  connection: Socket,
-  early: Buffer,
-  input: Writable,
-  onOther: (kind: number, payload: Buffer) => void,
-): void {
+interface InputSink {
+  readonly input: Writable
+  onOther(kind: number, payload: Buffer): void
+}
+
+/** Frames from the client to the program's input; a program that does not read makes the client wait. */
+function receiveInput(connection: Socket, early: Buffer, { input, onOther }: InputSink): void {
   const frames = new FrameReader()
   const take = (chunk: Buffer) => {
     for (const { kind, payload } of frames.push(chunk)) {
       if (kind === toAgent.stdinEnd) input.end()
       else if (kind !== toAgent.stdin) onOther(kind, payload)
-      else if (!input.destroyed && !input.write(Buffer.from(payload))) {
-        connection.pause()
-        const resume = () => {
-          input.off('drain', resume)
-          input.off('close', resume)
-          connection.resume()
-        }
-        input.once('drain', resume)
-        input.once('close', resume)
-      }
+      // The payload is a view of a buffer that the reader keeps, hence the copy.
+      else if (input.writable) input.write(Buffer.from(payload))
     }
+    if (input.writableNeedDrain) connection.pause()
   }
+  input.on('drain', () => connection.resume())
+  input.on('close', () => connection.resume())
   connection.on('data', (chunk: Buffer) => {
     try {
       take(chunk)
@@ -114,7 +126,7 @@ function receive(
       connection.destroy()
     }
   })
-  if (early.length > 0) take(early)
+  take(early)
 }
 
 function finish(connection: Socket, status: ExitStatus): void {
@@ -132,24 +144,5 @@ function signalGroup(child: ChildProcess, name: string): void {
     process.kill(-child.pid, signal)
   } catch {
     // The group ended in the meantime.
-  }
-}
-
-/** script(1) is the one program in the lab that opens a terminal for another. */
-function onTerminal(argv: readonly string[], size: TerminalSize): string[] {
-  const quoted = argv.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
-  const command = `stty rows ${Number(size.rows)} cols ${Number(size.columns)}; exec ${quoted}`
-  return ['script', '-q', '-e', '-f', '-c', command, '/dev/null']
-}
-
-function resize(script: ChildProcess, payload: Buffer): void {
-  if (payload.length < 4 || script.pid === undefined) return
-  try {
-    const children = readFileSync(`/proc/${script.pid}/task/${script.pid}/children`, 'utf8').trim().split(' ')
-    const terminal = readlinkSync(`/proc/${children[0]}/fd/0`)
-    const [rows, columns] = [payload.readUInt16LE(0), payload.readUInt16LE(2)]
-    execFile('stty', ['-F', terminal, 'rows', String(rows), 'cols', String(columns)], () => {})
-  } catch {
-    // The program ended in the meantime.
   }
 }

@@ -22,8 +22,12 @@ export interface SettleRequest {
   readonly timeMs: number
   readonly entropy: string
   readonly hostName: string
-  readonly mountCore: boolean
-  readonly mountState: boolean
+}
+
+/** Lets go of the core disk, ending whatever runs from it, or mounts what is on it by now. */
+export interface CoreDiskRequest {
+  readonly verb: 'coreDisk'
+  readonly action: 'mount' | 'unmount'
 }
 
 export type CoreAction = 'start' | 'stop' | 'restart' | 'kill' | 'status'
@@ -37,6 +41,7 @@ export interface CoreRequest {
 export type ControlRequest =
   | SettleRequest
   | CoreRequest
+  | CoreDiskRequest
   | { readonly verb: 'ping' }
   | { readonly verb: 'poweroff' }
 
@@ -77,6 +82,13 @@ export type OperationRequest =
 export interface ExitStatus {
   readonly code: number | null
   readonly signal: string | null
+}
+
+/** Why an operation did not take place; with a code when it is the daemon's word, not the agent's. */
+export interface Failure {
+  readonly message: string
+  readonly code?: string
+  readonly hint?: string | undefined
 }
 
 export function encodeFrame(kind: number, payload: Uint8Array | string = ''): Buffer {

@@ -1,60 +1,62 @@
 // The process behind one lab: owns QEMU and the lab's sockets, and lives on when the command that started it ends.
-// Its configuration comes as JSON in the first argument; it says `listening` on its output once it can be asked.
+// Its configuration comes as JSON in the first argument; on its output it says one word, `listening` once it can
+// be asked or `taken` when another process runs this lab.
 
 import { rmSync } from 'node:fs'
-import { acquireLock } from '../image/build-once.ts'
+import { ProcessLock } from '../process-lock.ts'
 import { serveLab, writeIdentity } from './lab-server.ts'
 import type { DaemonConfig } from './messages.ts'
 import { RunningLab } from './running-lab.ts'
 
+const farewellMs = 200
+
 const config = JSON.parse(process.argv[2] ?? '') as DaemonConfig
-const lock = await acquireLock(config.files.folder)
-const lab = new RunningLab(config)
-
-let ending: Promise<void> | undefined
-const end = () => {
-  ending ??= (async () => {
-    await lab.stop()
-    if (config.isDisposable) rmSync(config.files.folder, { recursive: true, force: true })
-    else
-      for (const path of [config.files.coreSocket, config.files.consoleSocket, config.files.labSocket])
-        rmSync(path, { force: true })
-    lock.close()
-  })()
-  return ending
-}
-const endAndExit = () => {
-  end().then(
-    () => process.exit(0),
-    () => process.exit(1),
-  )
+const { files, isDisposable } = config
+const lock = await ProcessLock.tryAcquire(files.folder)
+if (!lock) {
+  process.stdout.write('taken\n', () => process.exit(0))
+} else {
+  await run(lock)
 }
 
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, endAndExit)
-if (config.isDisposable) {
-  // The pipe from the process that this lab belongs to; it ends when that one does, however it ends.
-  process.stdin.on('end', endAndExit)
-  process.stdin.on('error', endAndExit)
-  process.stdin.resume()
-}
+async function run(lock: ProcessLock): Promise<void> {
+  const lab = new RunningLab(config)
 
-const servers = await serveLab(lab, async () => {
-  await end()
-  // The client still gets its answer; then nothing keeps this process.
-  setImmediate(() => {
-    for (const server of servers) server.close()
-    setTimeout(() => process.exit(0), 100)
-  })
-})
-writeIdentity(lab)
-process.stdout.write('listening\n')
-// From here on its output goes nowhere: the process that started it may end.
-process.stdout.on('error', () => {})
-
-await lab.start()
-lab.machine.ended.then((how) => {
-  if (!ending) {
-    process.stderr.write(`${new Date().toISOString()} QEMU ended: ${how}\n`)
-    endAndExit()
+  let ending: Promise<void> | undefined
+  const end = () => {
+    ending ??= lab.stop().finally(() => {
+      const leftovers = isDisposable
+        ? [files.folder]
+        : [files.labSocket, files.coreSocket, files.consoleSocket]
+      for (const path of leftovers) rmSync(path, { recursive: true, force: true })
+      lock.release()
+    })
+    return ending
   }
-})
+  const endAndExit = () => {
+    // Long enough for clients to get their answers.
+    end().finally(() => setTimeout(() => process.exit(), farewellMs))
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, endAndExit)
+  if (isDisposable) {
+    // The pipe from the process that this lab belongs to; it ends when that one does, however it ends.
+    process.stdin.on('end', endAndExit).on('error', endAndExit).resume()
+  }
+
+  await serveLab(lab, async () => {
+    await end()
+    endAndExit()
+  })
+  writeIdentity(lab)
+  process.stdout.write('listening\n')
+  // From here on nobody reads it: the process that started this one may end.
+  process.stdout.on('error', () => {})
+
+  await lab.start()
+  lab.onMachineEnd((how) => {
+    if (ending) return
+    process.stderr.write(`${new Date().toISOString()} the machine ended: ${how}\n`)
+    endAndExit()
+  })
+}

@@ -2,6 +2,7 @@
 
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
+import { encodeFrame, fromAgent } from '../agent/protocol.ts'
 import { LabError } from '../errors.ts'
 import { carry, connectToDom0 } from './dom0-connection.ts'
 import type { LabAnswer, LabRequest } from './messages.ts'
@@ -66,16 +67,22 @@ function serveRequest(lab: RunningLab, connection: Socket, onDown: () => Promise
     connection.off('data', onData)
     connection.pause()
     const rest = pending.subarray(end + 1)
-    answer(lab, connection, { line: pending.toString('utf8', 0, end), rest, onDown }).catch(
-      (error: unknown) => {
-        const { code, message, hint } =
-          error instanceof LabError ? error : { code: 'lab.request', message: String(error), hint: undefined }
-        send(connection, { error: { code, message, hint } })
-        connection.end()
-      },
-    )
+    const line = pending.toString('utf8', 0, end)
+    answer(lab, connection, { line, rest, onDown }).catch((error: unknown) => refuse(connection, line, error))
   }
   connection.on('data', onData)
+}
+
+/** Tells why a request failed, in the way that its asker reads: as a line, or for operations as a frame. */
+function refuse(connection: Socket, line: string, error: unknown): void {
+  const known =
+    error instanceof LabError
+      ? error
+      : new LabError('lab.request', `Cannot answer the request: ${String(error)}`)
+  const { code, message, hint } = known
+  const isOperation = /"verb":"(exec|readFile|writeFile)"/.test(line)
+  if (isOperation) connection.end(encodeFrame(fromAgent.failure, JSON.stringify({ code, message, hint })))
+  else connection.end(`${JSON.stringify({ error: { code, message, hint } } satisfies LabAnswer)}\n`)
 }
 
 interface RequestLine {
@@ -111,13 +118,17 @@ async function answer(
       return finish(await lab.forwards.add(request.protocol, request.dom0Port, request.hostPort))
     case 'unforward':
       return finish(await lab.forwards.remove(request.protocol, request.hostPort))
+    case 'deliverCore':
+      return finish(await lab.deliverCore(request.image))
+    case 'awaitCore':
+      return finish(await lab.awaitCore())
     case 'core':
       return finish(await lab.core(request))
     case 'exec':
     case 'readFile':
     case 'writeFile': {
       // Reaching dom0 needs the machine, even where the core host has not come up.
-      if (lab.agentPort === 0) await lab.whenReady()
+      if (!lab.isReachable) await lab.whenReady()
       const inner = connectToDom0(lab.agentPort, lab.token)
       inner.write(`${line}\n`)
       inner.write(rest)

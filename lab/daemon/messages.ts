@@ -11,6 +11,8 @@ export interface DaemonConfig {
   readonly files: LabFiles
   readonly machine: MachineOptions
   readonly snapshot: Snapshot
+  /** The image that the lab's core disk was copied from; it is named by its content. */
+  readonly coreImage: string
   readonly runsCore: boolean
   /** Belongs to the process that started it: ends with it and leaves nothing. */
   readonly isDisposable: boolean
@@ -30,6 +32,7 @@ export interface LabStatus {
   readonly accelerator: 'kvm' | 'tcg'
   readonly startedAt: string
   readonly core: CoreStatus | null
+  readonly coreImage: string
   readonly coreSocket: string
   readonly forwards: readonly Forward[]
 }
@@ -54,6 +57,10 @@ export type LabRequest =
   /** Answers with `progress` lines and then one `ready` or `error`. */
   | { readonly verb: 'watch' }
   | { readonly verb: 'down' }
+  /** Puts another core on the core disk; one that runs is started anew from it, and waited for. */
+  | { readonly verb: 'deliverCore'; readonly image: string }
+  /** Waits until the core host answers, starting it if it does not run. */
+  | { readonly verb: 'awaitCore' }
   | ForwardRequest
   | { readonly verb: 'unforward'; readonly protocol: 'tcp' | 'udp'; readonly hostPort: number }
   | CoreRequest

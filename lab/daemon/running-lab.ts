@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
+import { copyFile } from 'node:fs/promises'
 import { agentTcpPort, type CoreRequest, type CoreStatus, coreTcpPort } from '../agent/protocol.ts'
 import { LabError } from '../errors.ts'
 import { consoleTail, Machine } from '../qemu/machine.ts'
@@ -11,8 +12,8 @@ import { PortForwards } from './port-forwards.ts'
 
 const coreTimeoutMs = 90_000
 const corePollMs = 100
-/** A core host that died so often before it ever answered will not answer. */
-const coreStartLimit = 5
+/** A core host that died so often before it answered will not answer. */
+const coreDeathLimit = 4
 const poweroffTimeoutMs = 20_000
 
 interface RunningLabEvents {
@@ -29,6 +30,8 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   #machine: Machine | undefined
   #forwards: PortForwards | undefined
   #core: CoreStatus | null = null
+  #coreImage: string
+  #isSettled = false
   #state: LabState = 'starting'
   #detail = 'starting'
   #failure: LabError | undefined
@@ -36,18 +39,22 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   constructor(config: DaemonConfig) {
     super()
     this.config = config
+    this.#coreImage = config.coreImage
   }
 
   get machine(): Machine {
-    if (!this.#machine)
-      throw new LabError('lab.state', `Cannot use the lab "${this.config.name}": it is ${this.#detail}`)
+    if (!this.#machine) throw this.#unusable()
     return this.#machine
   }
 
   get forwards(): PortForwards {
-    if (!this.#forwards)
-      throw new LabError('lab.state', `Cannot use the lab "${this.config.name}": it is ${this.#detail}`)
+    if (!this.#forwards) throw this.#unusable()
     return this.#forwards
+  }
+
+  /** Whether programs can be run in dom0, which holds even where the core host does not come up. */
+  get isReachable(): boolean {
+    return this.#isSettled
   }
 
   status(): LabStatus {
@@ -63,6 +70,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       accelerator: machine.accelerator.kind,
       startedAt: this.startedAt.toISOString(),
       core: this.#core,
+      coreImage: this.#coreImage,
       coreSocket: files.coreSocket,
       forwards: this.#forwards?.list() ?? [],
     }
@@ -78,7 +86,10 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   async start(): Promise<void> {
     try {
       await this.#restore()
-      if (this.config.runsCore) await this.#startCore()
+      if (this.config.runsCore) {
+        this.#progress('waiting for the core host in dom0 to answer')
+        await this.awaitCore()
+      }
       this.#state = 'ready'
       this.#detail = 'ready'
     } catch (cause) {
@@ -92,9 +103,48 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
     this.emit('settled')
   }
 
+  /** Calls back once QEMU has ended, at once if it never came up. */
+  onMachineEnd(callback: (how: string) => void): void {
+    if (this.#isSettled) this.machine.ended.then(callback)
+    else callback(this.#detail)
+  }
+
+  /** Resolves with how the core host stands after `request`. */
   async core(request: CoreRequest): Promise<CoreStatus> {
     this.#core = (await this.machine.control.request(request)) as CoreStatus
     return this.#core
+  }
+
+  /** Starts the core host if it does not run and resolves when it answers; rejects with `lab.core`. */
+  async awaitCore(): Promise<void> {
+    const { starts } = await this.core({ verb: 'core', action: 'start' })
+    const deadlineMs = Date.now() + coreTimeoutMs
+    while (!(await coreAnswers(this.corePort, this.token))) {
+      const died = (this.#core?.starts ?? starts) - starts
+      if (died >= coreDeathLimit || Date.now() > deadlineMs) {
+        const why =
+          died > 0
+            ? `it ended ${died} times, at last with ${this.#core?.lastEnd}`
+            : `no answer in ${coreTimeoutMs / 1000} s`
+        throw new LabError('lab.core', `Cannot start the core host in dom0: ${why}`, {
+          hint: `What it said: bulkhead lab exec --name ${this.config.name} -- tail /var/log/bulkhead/core-host.log`,
+        })
+      }
+      await new Promise((resolve) => setTimeout(resolve, corePollMs))
+    }
+  }
+
+  /** Replaces what is under /core; a core host that runs is started anew from there. */
+  async deliverCore(image: string): Promise<void> {
+    const { control } = this.machine
+    const { wanted } = await this.core({ verb: 'core', action: 'status' })
+    await this.core({ verb: 'core', action: 'stop' })
+    await control.request({ verb: 'coreDisk', action: 'unmount' })
+    // Into the same file, which QEMU has open.
+    await copyFile(image, this.config.files.coreDisk)
+    await control.request({ verb: 'coreDisk', action: 'mount' })
+    this.#coreImage = image
+    if (wanted) await this.awaitCore()
   }
 
   /** Shuts dom0 down in order, or ends QEMU when it does not listen. */
@@ -150,30 +200,16 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       timeMs: Date.now(),
       entropy: randomBytes(256).toString('base64'),
       hostName: name === 'default' ? 'lab' : `lab-${name}`,
-      mountCore: true,
-      mountState: true,
     })
     await Promise.race([died, settled])
+    this.#isSettled = true
   }
 
-  async #startCore(): Promise<void> {
-    this.#progress('waiting for the core host in dom0 to answer')
-    await this.core({ verb: 'core', action: 'start' })
-    const deadlineMs = Date.now() + coreTimeoutMs
-    while (!(await coreAnswers(this.corePort, this.token))) {
-      const { starts = 0, lastEnd = null } = this.#core ?? {}
-      const isHopeless = starts >= coreStartLimit
-      if (isHopeless || Date.now() > deadlineMs) {
-        const why =
-          lastEnd === null
-            ? `no answer in ${coreTimeoutMs / 1000} s`
-            : `it ended ${starts} times, at last with ${lastEnd}`
-        throw new LabError('lab.core', `Cannot start the core host in dom0: ${why}`, {
-          hint: `Its log: bulkhead lab exec -- cat /var/log/bulkhead/core-host.log`,
-        })
-      }
-      await new Promise((resolve) => setTimeout(resolve, corePollMs))
-    }
+  #unusable(): LabError {
+    return new LabError(
+      'lab.state',
+      `Cannot use the lab "${this.config.name}": ${this.#state}, ${this.#detail}`,
+    )
   }
 
   #progress(line: string): void {

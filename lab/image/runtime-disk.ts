@@ -8,6 +8,7 @@ import type { LabCache } from '../cache.ts'
 import { runTool } from '../run-tool.ts'
 import { buildOnce } from './build-once.ts'
 import { contentKey } from './content-key.ts'
+import { makeExt4FromFolder } from './ext4.ts'
 import type { DebianPackage } from './fetch-packages.ts'
 import type { KernelFiles } from './kernel.ts'
 
@@ -93,14 +94,6 @@ export async function runtimeDisk(
     await rm(root, { recursive: true, force: true })
     return image
   })
-}
-
-/** Makes a raw ext4 image of `sizeMiB` with the content of `folder`, owned by root; no privileges are needed. */
-export async function makeExt4FromFolder(folder: string, image: string, sizeMiB: number): Promise<void> {
-  await runTool([
-    ...(['mke2fs', '-q', '-F', '-t', 'ext4', '-d', folder] as const),
-    ...['-O', '^has_journal', '-E', 'root_owner=0:0', '-m', '0', '-I', '256', image, `${sizeMiB}M`],
-  ])
 }
 
 async function fillRoot(root: string, { packages, kernel, node }: RuntimeIngredients): Promise<void> {

@@ -72,7 +72,7 @@ export class Qmp {
       const gone = () => reject(new LabError('lab.qemu', 'Cannot finish the migration: QEMU ended'))
       this.#socket.once('close', gone)
       const onEvent = (data: Readonly<Record<string, unknown>>) => {
-        const status = data['status']
+        const status = data.status
         if (status !== 'completed' && status !== 'failed') return
         this.#events.off('MIGRATION', onEvent)
         this.#socket.off('close', gone)
