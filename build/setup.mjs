@@ -18,6 +18,7 @@ export const startPackages = [
   'xz-utils',
   'cpio',
   'liblzma5',
+  'busybox-static',
 ]
 
 /** A step went wrong in a way that has been put into a sentence. */

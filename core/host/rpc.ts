@@ -91,6 +91,8 @@ export function serveRpc(socket: Socket, role: Role, options: RpcOptions): Promi
     connection.onClose(finish)
     connection.onError(([error]) => options.log(`A control connection broke: ${error.message}`))
     socket.once('close', finish)
+    // The server's sockets may be half open, for streams; a control connection has no use for that.
+    socket.once('end', finish)
     connection.listen()
   })
 }
