@@ -53,10 +53,15 @@ export interface PhysicalInfo {
   /** Free now; what is being scrubbed comes on top soon. */
   readonly freePages: number
   readonly scrubbingPages: number
-  readonly canRunPv: boolean
-  readonly canRunHvm: boolean
+  readonly totalMemoryMiB: number
+  /** What a new domain can have; includes memory that Xen is still scrubbing. */
+  readonly freeMemoryMiB: number
+  readonly hasPv: boolean
+  readonly hasHvm: boolean
   readonly hasHardwareAssistedPaging: boolean
 }
+
+const PAGES_PER_MIB = 256
 
 /** The machine as Xen sees it. Pages are 4 KiB. */
 export function readPhysicalInfo(hypercalls: Hypercalls): PhysicalInfo {
@@ -74,9 +79,10 @@ export function readPhysicalInfo(hypercalls: Hypercalls): PhysicalInfo {
     totalPages: pages.total,
     freePages: pages.free,
     scrubbingPages: pages.scrubbing,
-    // Before 4.13 there was no flag for PV; every Xen in our table has it.
-    canRunPv: (capabilities & CAPABILITY.pv) !== 0,
-    canRunHvm: (capabilities & CAPABILITY.hvm) !== 0,
+    totalMemoryMiB: pages.total / PAGES_PER_MIB,
+    freeMemoryMiB: (pages.free + pages.scrubbing) / PAGES_PER_MIB,
+    hasPv: (capabilities & CAPABILITY.pv) !== 0,
+    hasHvm: (capabilities & CAPABILITY.hvm) !== 0,
     hasHardwareAssistedPaging: (capabilities & CAPABILITY.hap) !== 0,
   }
 }

@@ -36,8 +36,8 @@ export function readXenVersion(hypercalls: CallAccess): XenVersion {
 }
 
 /** For example `xen-3.0-x86_64 hvm-3.0-x86_32`: the kinds of guests it runs. */
-export function readCapabilities(hypercalls: CallAccess): readonly string[] {
-  return readText(hypercalls, XENVER_CAPABILITIES, CAPABILITIES_SIZE_BYTES).split(' ').filter(Boolean)
+export function readCapabilities(hypercalls: CallAccess): string {
+  return readText(hypercalls, XENVER_CAPABILITIES, CAPABILITIES_SIZE_BYTES).trim()
 }
 
 /** The hypervisor's own command line. */
