@@ -41,8 +41,11 @@ const MAX_PV_VCPUS = 8192
 /** 16 TiB: more than any PV domain can have (XEN_DOMCTL max_mem has no limit of its own). */
 const MAX_MEMORY_MIB = 1 << 24
 
+const UUID_PATTERN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 /** Throws `build.invalid-request` for what no domain can have. */
 export function checkSpec(spec: DomainSpec): void {
+  if (!UUID_PATTERN.test(spec.uuid)) throw invalid(`${JSON.stringify(spec.uuid)} is not a UUID in lower case`)
   if (!isCount(spec.vcpus, MAX_PV_VCPUS))
     throw invalid(`${spec.vcpus} vCPUs are not possible (1 to ${MAX_PV_VCPUS})`)
   if (!isCount(spec.memoryMiB, MAX_MEMORY_MIB))

@@ -20,33 +20,42 @@ export function clearPages(
   ranges: readonly PageRange[],
 ): void {
   const { domid, frames } = domain
-  const words = frames.words
-  const pages = ranges.flatMap(({ firstPage, pages: count }) =>
-    Array.from({ length: count }, (_, n) => firstPage + n),
-  )
+  const pages = listPages(ranges)
   for (let done = 0; done < pages.length; done += OPERATIONS_PER_CALL) {
-    const count = Math.min(OPERATIONS_PER_CALL, pages.length - done)
+    const part = pages.subarray(done, done + OPERATIONS_PER_CALL)
     using scope = hypercalls.arena.scope()
-    const operations = scope.allocate(count * OPERATION_BYTES)
-    const target = new Uint32Array(
-      operations.bytes.buffer,
-      operations.bytes.byteOffset,
-      count * OPERATION_WORDS,
+    const operations = scope.allocate(part.length * OPERATION_BYTES)
+    fillOperations(
+      new Uint32Array(operations.bytes.buffer, operations.bytes.byteOffset, part.length * OPERATION_WORDS),
+      part,
+      frames.words,
     )
-    for (let index = 0; index < count; index++) {
-      const word = (pages[done + index] ?? 0) * 2
-      const operation = index * OPERATION_WORDS
-      target[operation] = MMUEXT_CLEAR_PAGE
-      target[operation + FRAME_WORD] = words[word] ?? 0
-      target[operation + FRAME_WORD + 1] = words[word + 1] ?? 0
-    }
     hypercalls.privcmd.hypercall(
-      `clear ${count} pages of domain ${domid}`,
+      `clear ${part.length} pages of domain ${domid}`,
       HYPERCALL.mmuextOp,
       operations.address,
-      count,
+      part.length,
       0,
       domid,
     )
   }
+}
+
+function fillOperations(target: Uint32Array, pages: Uint32Array, frameWords: Uint32Array): void {
+  for (let index = 0; index < pages.length; index++) {
+    const word = (pages[index] ?? 0) * 2
+    const operation = index * OPERATION_WORDS
+    target[operation] = MMUEXT_CLEAR_PAGE
+    target[operation + FRAME_WORD] = frameWords[word] ?? 0
+    target[operation + FRAME_WORD + 1] = frameWords[word + 1] ?? 0
+  }
+}
+
+function listPages(ranges: readonly PageRange[]): Uint32Array {
+  const list = new Uint32Array(ranges.reduce((sum, range) => sum + range.pages, 0))
+  let length = 0
+  for (const { firstPage, pages } of ranges) {
+    for (let page = firstPage; page < firstPage + pages; page++) list[length++] = page
+  }
+  return list
 }

@@ -1,8 +1,9 @@
 // The kernels a builder has met: unpacked, checked for PV, mapped, and planned once; the next guest with the same kernel
 // finds all of it ready.
 
+import { existsSync, statSync } from 'node:fs'
 import type { ElfImage } from '../kernel/elf.ts'
-import { loadKernel } from '../kernel/load-kernel.ts'
+import { type LoadedKernel, loadKernel } from '../kernel/load-kernel.ts'
 import { requirePvNotes, type XenNotes } from '../kernel/xen-notes.ts'
 import { BuildError } from './build-error.ts'
 import { type KernelPlan, planKernelCopy } from './kernel-plan.ts'
@@ -23,11 +24,18 @@ export interface PvKernel extends Disposable {
   readonly hypercallPage: number | undefined
 }
 
-const MAX_REMEMBERED_PLANS = 16
+export interface KernelChoice {
+  readonly kernelPath: string
+  readonly kernelCacheDir: string
+}
+
+const MAX_REMEMBERED = 16
 
 export class KernelLibrary {
   readonly #files: MappedFiles
   readonly #plans = new Map<string, KernelPlan>()
+  /** By identity of the file that was asked for. */
+  readonly #loaded = new Map<string, LoadedKernel>()
   /** Kernels are unpacked one at a time: several guests started at once mostly want the same one. */
   #unpacking: Promise<unknown> = Promise.resolve()
 
@@ -36,14 +44,8 @@ export class KernelLibrary {
   }
 
   /** Throws `KernelError`, `BuildError`, or the signal's reason. */
-  async open(
-    kernel: { readonly kernelPath: string; readonly kernelCacheDir: string },
-    signal: AbortSignal,
-  ): Promise<PvKernel> {
-    const load = () => loadKernel(kernel.kernelPath, { cacheDir: kernel.kernelCacheDir, signal })
-    const loading = this.#unpacking.then(load, load)
-    this.#unpacking = loading.catch(() => undefined)
-    const { path, elf, notes } = await loading
+  async open(kernel: KernelChoice, signal: AbortSignal): Promise<PvKernel> {
+    const { path, elf, notes } = await this.#load(kernel, signal)
     const facts = readFacts(elf, notes)
     const file = this.#files.lease(path)
     try {
@@ -55,6 +57,18 @@ export class KernelLibrary {
     }
   }
 
+  async #load(kernel: KernelChoice, signal: AbortSignal): Promise<LoadedKernel> {
+    const identity = fileIdentity(kernel.kernelPath)
+    const known = identity === undefined ? undefined : this.#loaded.get(identity)
+    if (known !== undefined && existsSync(known.path)) return known
+    const load = () => loadKernel(kernel.kernelPath, { cacheDir: kernel.kernelCacheDir, signal })
+    const loading = this.#unpacking.then(load, load)
+    this.#unpacking = loading.catch(() => undefined)
+    const loaded = await loading
+    if (identity !== undefined) remember(this.#loaded, identity, loaded)
+    return loaded
+  }
+
   #planFor(file: FileLease, elf: ElfImage, physicalOffset: number): KernelPlan {
     const known = this.#plans.get(file.identity)
     if (known !== undefined) return known
@@ -64,11 +78,21 @@ export class KernelLibrary {
         throw unusable('its file changed while it was read')
     }
     const plan = planKernelCopy(elf, file.bytes, physicalOffset)
-    const oldest = this.#plans.keys().next().value
-    if (this.#plans.size >= MAX_REMEMBERED_PLANS && oldest !== undefined) this.#plans.delete(oldest)
-    this.#plans.set(file.identity, plan)
+    remember(this.#plans, file.identity, plan)
     return plan
   }
+}
+
+/** Changes with the file's content: its change time cannot be set back. */
+function fileIdentity(path: string): string | undefined {
+  const info = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return info && `${info.dev}:${info.ino}:${info.size}:${info.ctimeNs}`
+}
+
+function remember<Value>(known: Map<string, Value>, key: string, value: Value): void {
+  const oldest = known.keys().next().value
+  if (known.size >= MAX_REMEMBERED && oldest !== undefined) known.delete(oldest)
+  known.set(key, value)
 }
 
 /** The checks of libelf (elf_xen_addr_calc_check): everything named lies within the image. */

@@ -3,7 +3,7 @@
 // (xg_dom_x86.c).
 
 import type { FrameList } from './frame-list.ts'
-import { PAGE_BYTES, type PvLayout, type TableRange } from './layout.ts'
+import { PAGE_BYTES, type PageRange, type PvLayout, type TableRange, tableCount } from './layout.ts'
 
 const ENTRIES = 512
 /** Present, writable, user, accessed, dirty. */
@@ -21,22 +21,22 @@ export interface PageTables {
 }
 
 export function writePageTables(layout: PvLayout, frames: FrameList): PageTables {
-  const main = new TableMemory(layout.pageTables.firstPage, layout.pageTables.pages, frames)
-  const l4Page = layout.pageTables.firstPage
-  fillTables(main, main, l4Page, layout.initialMapping, { firstPage: 0, frames, readOnly: layout.pageTables })
+  const { pageTables, initialMapping, frameListMapping } = layout
+  const main = new TableMemory(pageTables, frames)
+  linkTables(main, main, pageTables.firstPage, initialMapping)
+  const setLeaves = (first: number, count: number, flags: number) =>
+    setPages(main, initialMapping, { first, count, firstPage: first, flags })
+  setLeaves(0, initialMapping.mappedPages, PAGE_FLAGS)
+  setLeaves(pageTables.firstPage, pageTables.pages, READ_ONLY_FLAGS)
+  if (frameListMapping === undefined) return { main: main.bytes, frameList: new Uint8Array() }
 
-  const own = layout.frameListMapping
   const list = new TableMemory(
-    own?.firstPage ?? 0,
-    own ? own.l3Tables + own.l2Tables + own.l1Tables : 0,
+    { firstPage: frameListMapping.firstPage, pages: tableCount(frameListMapping) },
     frames,
   )
-  if (own)
-    fillTables(main, list, l4Page, own, {
-      firstPage: layout.frameList.firstPage,
-      frames,
-      readOnly: undefined,
-    })
+  linkTables(main, list, pageTables.firstPage, frameListMapping)
+  const { firstPage, pages } = layout.frameList
+  setPages(list, frameListMapping, { first: 0, count: pages, firstPage, flags: PAGE_FLAGS })
   return { main: main.bytes, frameList: list.bytes }
 }
 
@@ -47,56 +47,59 @@ class TableMemory {
   readonly #firstPage: number
   readonly #frameWords: Uint32Array<ArrayBuffer>
 
-  constructor(firstPage: number, pages: number, frames: FrameList) {
-    this.bytes = new Uint8Array(pages * PAGE_BYTES)
+  constructor(range: PageRange, frames: FrameList) {
+    this.bytes = new Uint8Array(range.pages * PAGE_BYTES)
     this.#words = new Uint32Array(this.bytes.buffer)
-    this.#firstPage = firstPage
+    this.#firstPage = range.firstPage
     this.#frameWords = frames.words
   }
 
-  /** Makes entry `index` of the table at `tablePage` point to `page`. */
-  set(tablePage: number, index: number, page: number, flags: number): void {
-    const low = this.#frameWords[page * 2] ?? 0
-    const high = this.#frameWords[page * 2 + 1] ?? 0
-    const word = ((tablePage - this.#firstPage) * ENTRIES + index) * 2
-    this.#words[word] = (low << 12) | flags
-    this.#words[word + 1] = (high << 12) | (low >>> 20)
+  /**
+   * Makes `count` entries, from entry `first` of the table at `tablePage`, point to consecutive pages from `firstPage`.
+   * Tables of one level lie side by side, so entry 512 of a table is entry 0 of the next.
+   */
+  set(tablePage: number, run: EntryRun): void {
+    const words = this.#words
+    const frameWords = this.#frameWords
+    const start = ((tablePage - this.#firstPage) * ENTRIES + run.first) * 2
+    const source = run.firstPage * 2
+    for (let offset = 0; offset < run.count * 2; offset += 2) {
+      const low = frameWords[source + offset] ?? 0
+      const high = frameWords[source + offset + 1] ?? 0
+      words[start + offset] = (low << 12) | run.flags
+      words[start + offset + 1] = (high << 12) | (low >>> 20)
+    }
   }
 }
 
-interface MappedPages {
+interface EntryRun {
+  readonly first: number
+  readonly count: number
   readonly firstPage: number
-  readonly frames: FrameList
-  readonly readOnly: { readonly firstPage: number; readonly pages: number } | undefined
+  readonly flags: number
 }
 
-/** Tables of one level lie side by side, so the n-th entry of a level is entry n of all its tables taken as one. */
-function fillTables(
-  l4: TableMemory,
-  tables: TableMemory,
-  l4Page: number,
-  range: TableRange,
-  mapped: MappedPages,
-): void {
+/** Links the levels above the leaves: L4 to L3s, L3s to L2s, L2s to L1s. */
+function linkTables(l4: TableMemory, tables: TableMemory, l4Page: number, range: TableRange): void {
+  const { address48, l3Tables, l2Tables, l1Tables } = range
   const l3Page = range.firstPage
-  const l2Page = l3Page + range.l3Tables
-  const l1Page = l2Page + range.l2Tables
-  const link = (memory: TableMemory, page: number, shift: number, target: number, count: number) => {
-    const first = indexAt(range.address48, shift)
-    for (let n = 0; n < count; n++) memory.set(page, first + n, target + n, TABLE_FLAGS)
-  }
-  link(l4, l4Page, 39, l3Page, range.l3Tables)
-  link(tables, l3Page, 30, l2Page, range.l2Tables)
-  link(tables, l2Page, 21, l1Page, range.l1Tables)
+  const l2Page = l3Page + l3Tables
+  const l1Page = l2Page + l2Tables
+  const link = (first: number, count: number, firstPage: number) => ({
+    first,
+    count,
+    firstPage,
+    flags: TABLE_FLAGS,
+  })
+  l4.set(l4Page, link(indexAt(address48, 39), l3Tables, l3Page))
+  tables.set(l3Page, link(indexAt(address48, 30), l2Tables, l2Page))
+  tables.set(l2Page, link(indexAt(address48, 21), l1Tables, l1Page))
+}
 
-  const first = indexAt(range.address48, 12)
-  const readOnlyStart = mapped.readOnly?.firstPage ?? 0
-  const readOnlyEnd = readOnlyStart + (mapped.readOnly?.pages ?? 0)
-  for (let n = 0; n < range.mappedPages; n++) {
-    const page = mapped.firstPage + n
-    const isTable = page >= readOnlyStart && page < readOnlyEnd
-    tables.set(l1Page, first + n, page, isTable ? READ_ONLY_FLAGS : PAGE_FLAGS)
-  }
+/** Sets leaves; `run.first` counts pages from the start of the range. */
+function setPages(tables: TableMemory, range: TableRange, run: EntryRun): void {
+  const l1Page = range.firstPage + range.l3Tables + range.l2Tables
+  tables.set(l1Page, { ...run, first: indexAt(range.address48, 12) + run.first })
 }
 
 /** The index, within its table, of the entry for an address. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { BulkheadError } from '../../errors.ts'
 import { memorySource } from './byte-source.ts'
 import { parseElf } from './elf.ts'
-import { DEBIAN_NOTES, makeElf, makeSmallKernel } from './kernel-fixture.ts'
+import { DEBIAN_NOTES, makeElf, makeSmallKernel } from './kernel.fixture.ts'
 import { readXenNotes, requirePvNotes } from './xen-notes.ts'
 
 const parse = (bytes: Uint8Array<ArrayBuffer>) => parseElf(memorySource(bytes))

@@ -101,6 +101,7 @@ export function parseElf(source: ByteSource): ElfImage {
     }
   }
   if (segments.length === 0) throw malformed('it has no segment to load')
+  checkOverlap(segments)
 
   const physicalStart = Math.min(...segments.map((segment) => segment.physicalAddress))
   const physicalEnd = Math.max(...segments.map((segment) => segment.physicalAddress + segment.memorySize))
@@ -111,6 +112,16 @@ export function parseElf(source: ByteSource): ElfImage {
     .filter((section) => section.type === SHT_NOTE)
     .map((section) => readNoteArea(section, source.sizeBytes))
   return { entry: header.entry, segments, segmentNotes, sectionNotes, physicalStart, physicalEnd }
+}
+
+function checkOverlap(segments: readonly LoadSegment[]): void {
+  const ordered = segments.toSorted((one, other) => one.physicalAddress - other.physicalAddress)
+  let end = 0
+  for (const { physicalAddress, memorySize } of ordered) {
+    if (physicalAddress < end)
+      throw malformed(`two segments overlap at physical address 0x${physicalAddress.toString(16)}`)
+    end = physicalAddress + memorySize
+  }
 }
 
 function readHeader(source: ByteSource): ElfHeader {

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BulkheadError } from '../../errors.ts'
 import { BZIMAGE_HEADER_BYTES, findPayload, isBzImage } from './bzimage.ts'
-import { compressors, makeBzImage, makeSmallKernel, sizeTrailer } from './kernel-fixture.ts'
+import { compressors, makeBzImage, makeSmallKernel, sizeTrailer } from './kernel.fixture.ts'
 import { loadKernel } from './load-kernel.ts'
 
 let folder = ''

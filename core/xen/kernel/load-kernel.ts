@@ -31,10 +31,6 @@ export interface LoadedKernel {
 
 /** No kernel comes near it; a hostile payload would go on for ever. */
 export const MAX_KERNEL_BYTES = 512 << 20
-const MAX_REMEMBERED_HASHES = 64
-
-/** Hashes by file identity, so that a kernel is read and hashed once per process and not once per guest. */
-const hashByIdentity = new Map<string, string>()
 
 /**
  * Loads a kernel. Several calls, in one process or in many, may load the same one at once. Throws `KernelError`, or the
@@ -42,17 +38,12 @@ const hashByIdentity = new Map<string, string>()
  */
 export async function loadKernel(path: string, options: LoadKernelOptions): Promise<LoadedKernel> {
   await using file = await openRegularFile(path)
-  const { sizeBytes, identity } = await identify(file, path)
+  const sizeBytes = await sizeOf(file, path)
   const head = fileSource(file.fd, sizeBytes).read(0, Math.min(sizeBytes, BZIMAGE_HEADER_BYTES))
   if (hasElfMagic(head)) return await describe(path, 'plain')
 
-  const remembered = hashByIdentity.get(identity)
-  const known = remembered && (await fromCache(remembered, options.cacheDir))
-  if (known) return known
-
   const image = await readWhole(file, sizeBytes, options.signal)
   const hash = createHash('sha256').update(image).digest('hex')
-  remember(identity, hash)
   return (await fromCache(hash, options.cacheDir)) ?? (await unpack(image, hash, options))
 }
 
@@ -107,7 +98,7 @@ async function fromCache(hash: string, cacheDir: string): Promise<LoadedKernel |
 
 async function describe(path: string, origin: LoadedKernel['origin']): Promise<LoadedKernel> {
   await using file = await openRegularFile(path)
-  const { sizeBytes } = await identify(file, path)
+  const sizeBytes = await sizeOf(file, path)
   const source = fileSource(file.fd, sizeBytes)
   const elf = parseElf(source)
   return { path, sizeBytes, origin, elf, notes: readXenNotes(source, elf) }
@@ -134,16 +125,15 @@ async function openRegularFile(path: string): Promise<FileHandle> {
   return file
 }
 
-async function identify(file: FileHandle, path: string): Promise<{ sizeBytes: number; identity: string }> {
-  const { size, dev, ino, ctimeNs } = await file.stat({ bigint: true })
-  if (size > BigInt(MAX_KERNEL_BYTES)) {
+async function sizeOf(file: FileHandle, path: string): Promise<number> {
+  const { size } = await file.stat()
+  if (size > MAX_KERNEL_BYTES) {
     throw new KernelError(
       'too-large',
       `Cannot use kernel image ${path}: it has ${size} bytes, the limit is ${MAX_KERNEL_BYTES}`,
     )
   }
-  // The change time moves with every change of the content and cannot be set back.
-  return { sizeBytes: Number(size), identity: `${dev}:${ino}:${size}:${ctimeNs}` }
+  return size
 }
 
 async function readWhole(
@@ -164,10 +154,4 @@ async function readWhole(
     done += bytesRead
   }
   return bytes
-}
-
-function remember(identity: string, hash: string): void {
-  const oldest = hashByIdentity.keys().next().value
-  if (hashByIdentity.size >= MAX_REMEMBERED_HASHES && oldest !== undefined) hashByIdentity.delete(oldest)
-  hashByIdentity.set(identity, hash)
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { compressors, makeSmallKernel } from './kernel.fixture.ts'
 import { KernelError } from './kernel-error.ts'
-import { compressors, makeSmallKernel } from './kernel-fixture.ts'
 import { decodeLz4Legacy } from './lz4-legacy.ts'
 
 const decode = (bytes: Uint8Array) => Buffer.concat([...decodeLz4Legacy(bytes)])

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { compressors, makeSmallKernel } from './kernel-fixture.ts'
+import { compressors, makeSmallKernel } from './kernel.fixture.ts'
 import { decompressModule } from './module-file.ts'
 
 const module = makeSmallKernel()
