@@ -1,0 +1,111 @@
+// Runs the command line as a process of its own against a scripted core host, with pipes or in a terminal.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+
+export interface Finished {
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface CommandOptions {
+  /** The core host's socket. */
+  readonly socketPath?: string
+  readonly environment?: Readonly<Record<string, string>>
+  /** What comes on stdin, then its end; nothing without it. */
+  readonly input?: Uint8Array | string | Readable
+}
+
+export interface RunningCommand {
+  readonly child: ChildProcess
+  /** Reads what it writes from now on, and waits for its end. */
+  finish(): Promise<Finished>
+}
+
+const program = join(import.meta.dirname, 'bulkhead.ts')
+const home = mkdtempSync(join(tmpdir(), 'bulkhead-home-'))
+process.on('exit', () => rmSync(home, { recursive: true, force: true }))
+
+/** Starts `bulkhead WORDS…` with pipes for stdin, stdout and stderr. */
+export function startCommand(words: readonly string[], options: CommandOptions = {}): RunningCommand {
+  const child = spawn(process.execPath, [program, ...words], {
+    env: environmentOf(options),
+    stdio: 'pipe',
+  })
+  const { input } = options
+  child.stdin.on('error', () => {}) // A command that ends does not read the rest.
+  if (input === undefined || typeof input === 'string' || input instanceof Uint8Array) child.stdin.end(input)
+  else input.pipe(child.stdin)
+  return { child, finish: () => finish(child) }
+}
+
+/** Runs `bulkhead WORDS…` to its end. */
+export function runCommand(words: readonly string[], options: CommandOptions = {}): Promise<Finished> {
+  return startCommand(words, options).finish()
+}
+
+export interface TerminalCommand extends RunningCommand {
+  type(keys: string): void
+  /** Resolves when the terminal has shown `words`. */
+  shown(words: string): Promise<void>
+}
+
+/** Starts `bulkhead WORDS…` in a terminal of its own (script(1)); stdout is all that the terminal shows. */
+export function startInTerminal(words: readonly string[], options: CommandOptions = {}): TerminalCommand {
+  const quoted = [process.execPath, program, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+  const child = spawn('script', ['-qefc', `stty rows 40 cols 132; exec ${quoted.join(' ')}`, '/dev/null'], {
+    env: { ...environmentOf(options), SHELL: '/bin/sh' },
+    stdio: 'pipe',
+  })
+  let screen = ''
+  const ended = endOf(child)
+  const waiting = new Set<() => void>()
+  child.stdout.on('data', (chunk: Buffer) => {
+    screen += chunk.toString()
+    for (const look of waiting) look()
+  })
+  return {
+    child,
+    finish: async () => {
+      const { status, signal } = await ended
+      return { status, signal, stdout: screen, stderr: '' }
+    },
+    type: (keys) => void child.stdin.write(keys),
+    shown: (wanted) =>
+      new Promise((resolve) => {
+        const look = () => {
+          if (!screen.includes(wanted)) return
+          waiting.delete(look)
+          resolve()
+        }
+        waiting.add(look)
+        look()
+      }),
+  }
+}
+
+function environmentOf({ socketPath, environment }: CommandOptions): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env.PATH ?? '/usr/bin:/bin',
+    HOME: home,
+    BULKHEAD_CACHE: join(home, 'cache'),
+    ...(socketPath === undefined ? {} : { BULKHEAD_HOST: socketPath }),
+    ...environment,
+  }
+}
+
+async function finish(child: ChildProcess): Promise<Finished> {
+  const ended = endOf(child)
+  const read = (stream: Readable | null) => (stream === null || stream.destroyed ? '' : text(stream))
+  const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr)])
+  return { ...(await ended), stdout, stderr }
+}
+
+function endOf(child: ChildProcess): Promise<Pick<Finished, 'status' | 'signal'>> {
+  return new Promise((resolve) => child.on('close', (status, signal) => resolve({ status, signal })))
+}
