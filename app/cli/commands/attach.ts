@@ -4,8 +4,8 @@ import { defaultDetachKeys, parseDetachKeys } from '../attach/detach-keys.ts'
 import { reportOutcome } from '../attach/outcome.ts'
 import { runSession } from '../attach/session.ts'
 import type { CliContext } from '../cli-context.ts'
+import { describeExamples } from '../examples.ts'
 import { CliError, UsageError } from '../failure.ts'
-import { describeExamples } from '../help.ts'
 
 interface Options {
   readonly stdin: boolean

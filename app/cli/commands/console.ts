@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { defaultDetachKeys, parseDetachKeys } from '../attach/detach-keys.ts'
 import { runSession } from '../attach/session.ts'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 
 export function configure(command: Command): void {
   command

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { HostInfo } from '../../../core/api/methods.ts'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { printable } from '../output/printable.ts'
 import { byteSize } from '../output/quantities.ts'
 

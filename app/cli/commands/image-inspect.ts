@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
 import { inspectEach } from '../each.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 
 export function configure(command: Command): void {
   command

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { ImageSummary } from '../../../core/api/methods.ts'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { splitImageName } from '../images/image-names.ts'
 import { shortId } from '../output/guest-words.ts'
 import { byteSize, timeAgo } from '../output/quantities.ts'

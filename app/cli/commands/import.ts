@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { waitForJob } from '../../../core/client/job.ts'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { type ImportSource, openImportSource } from '../images/import-source.ts'
 import { JobProgress } from '../images/job-progress.ts'
 import { printable } from '../output/printable.ts'

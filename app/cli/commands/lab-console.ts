@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { type LabNameOption, labNameOption } from '../options/lab-name.ts'
 
 export function configure(command: Command): void {

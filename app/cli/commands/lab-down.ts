@@ -1,7 +1,7 @@
 // `bulkhead lab down`: shuts labs down in order.
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { type LabNameOption, labNameOption } from '../options/lab-name.ts'
 
 interface Options extends LabNameOption {

@@ -1,7 +1,7 @@
 // `bulkhead lab shell`: a shell in the lab's dom0, or one program there.
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { type LabNameOption, labNameOption } from '../options/lab-name.ts'
 
 export function configure(command: Command): void {

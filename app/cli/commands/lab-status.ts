@@ -1,7 +1,7 @@
 // `bulkhead lab status`: the labs that run on this machine.
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { timeAgo } from '../output/quantities.ts'
 import { renderTable } from '../output/table.ts'
 

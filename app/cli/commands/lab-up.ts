@@ -1,8 +1,8 @@
 // `bulkhead lab up`: a Xen host in QEMU, on any Linux machine.
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
+import { describeExamples } from '../examples.ts'
 import { UsageError } from '../failure.ts'
-import { describeExamples } from '../help.ts'
 import { type LabNameOption, labNameOption } from '../options/lab-name.ts'
 
 interface Options extends LabNameOption {

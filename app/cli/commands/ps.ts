@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { GuestSummary } from '../../../core/api/methods.ts'
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { familiarName } from '../images/image-names.ts'
 import { guestCommand, guestStatus, shortId } from '../output/guest-words.ts'
 import { timeAgo } from '../output/quantities.ts'

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
+import { describeExamples } from '../examples.ts'
 import { CliError } from '../failure.ts'
-import { describeExamples } from '../help.ts'
 import { pullImage } from '../images/pull-image.ts'
 import { printable } from '../output/printable.ts'
 

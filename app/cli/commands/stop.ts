@@ -2,8 +2,8 @@
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
 import { forEachName } from '../each.ts'
+import { describeExamples } from '../examples.ts'
 import { UsageError } from '../failure.ts'
-import { describeExamples } from '../help.ts'
 
 interface Options {
   readonly time?: string

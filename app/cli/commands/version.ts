@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { BulkheadError } from '../../../core/errors.ts'
 import project from '../../../package.json' with { type: 'json' }
 import type { CliContext } from '../cli-context.ts'
-import { describeExamples } from '../help.ts'
+import { describeExamples } from '../examples.ts'
 import { printable } from '../output/printable.ts'
 
 export function configure(command: Command): void {
