@@ -46,7 +46,13 @@ async function run(options: CoreHostOptions): Promise<void> {
   parts.defer(() => tickets.close())
   const worker = parts.use(await startImageWorker({ root: options.stateFolder, ...imageUser(), log }))
   parts.defer(() => jobs.close())
-  const images = new Images({ worker, jobs, events, usersOf: (digest) => guests.usersOf(digest) })
+  const images = new Images({
+    worker,
+    jobs,
+    events,
+    usersOf: (digest) => guests.usersOf(digest),
+    inUse: () => guests.digestsInUse,
+  })
   const services: HostServices = {
     hypervisor,
     xenstore,

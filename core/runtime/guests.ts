@@ -64,6 +64,10 @@ export class Guests {
       .map(({ name }) => name)
   }
 
+  get digestsInUse(): string[] {
+    return [...this.#guests.values()].map(({ record }) => record.image.digest)
+  }
+
   get counts(): { running: number; total: number } {
     return { running: this.#running.size, total: this.#guests.size }
   }

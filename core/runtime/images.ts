@@ -14,6 +14,8 @@ export interface ImagesOptions {
   readonly events: EventHub
   /** Names of the guests made from the image with this manifest digest. */
   readonly usersOf: (digest: string) => readonly string[]
+  /** Manifest digests of the images of all guests. */
+  readonly inUse: () => readonly string[]
 }
 
 export class Images {
@@ -128,7 +130,7 @@ export class Images {
           hint: 'Remove them first with "bulkhead rm", or use --force to remove the name only.',
         },
       )
-    const removed = await this.#options.worker.remove(key, { force })
+    const removed = await this.#options.worker.remove(key, { force, inUse: this.#options.inUse() })
     for (const reference of removed.untagged)
       this.#options.events.publish({ type: 'image-removed', reference })
     return { untagged: [...removed.untagged], deleted: [...removed.deleted] }

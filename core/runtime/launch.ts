@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { LaunchStep } from '../api/methods.ts'
 import { buildDomain } from '../xen/build/domain-builder.ts'
+import { diskNumber } from '../xen/devices/vbd.ts'
 import type { DomainId } from '../xen/domain-id.ts'
 import { introduceDomain, removeDomainNodes } from '../xen/domain-nodes.ts'
 import { guestInitrd, launchBundle } from './boot-bundle.ts'
@@ -14,8 +15,8 @@ import type { HostServices } from './host-services.ts'
 import { type LaunchedThing, removeJournal, writeJournal } from './launch-journal.ts'
 import { checkFreeMemory } from './memory-check.ts'
 
-/** The image's disk: xvda, Xen's number for the first virtual disk (xen/include/public/io/blkif.h). */
-export const rootDiskNumber = 51712
+/** The image's disk in the guest. */
+export const rootDisk = { number: diskNumber(0), name: 'xvda' } as const
 
 export interface Launched {
   readonly domid: DomainId
@@ -97,11 +98,11 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       consolePort: domain.consolePort,
       consoleFrame: domain.consoleFrame,
     },
-    { kind: 'vbd', domid: domain.domid, device: rootDiskNumber },
+    { kind: 'vbd', domid: domain.domid, device: rootDisk.number },
   )
   await timed('journal', () => writeJournal(journal, made))
 
-  const disks = [{ number: rootDiskNumber, name: 'xvda', loop, readOnly: true }]
+  const disks = [{ ...rootDisk, loop, readOnly: true }]
   undo.defer(() => removeDomainNodes(xenstore, { domid: domain.domid, uuid, disks }))
   await timed('xenstore', () =>
     introduceDomain(xenstore, {

@@ -98,7 +98,7 @@ async function undo(
   const domid = domain?.domid ?? steps.find((step) => step.kind === 'nodes')?.domid
   // A number that another domain has by now is not ours to clean.
   if (domid !== undefined && (domain !== undefined || hypervisor.domain(domid) === undefined))
-    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk()] })
+    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] })
   await removeJournal(journalPath(services, guest.id))
 }
 
@@ -112,6 +112,6 @@ async function removeStrays(adopted: ReadonlySet<string>, services: HostServices
       log(`Destroying domain ${domid}, which belongs to no guest any more`)
       await hypervisor.destroy(domid)
     }
-    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk()] })
+    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] })
   }
 }

@@ -31,7 +31,7 @@ export async function dismantle(
   await attempt('let go of its rings', () => link.detach())
   await attempt('destroy its domain', () => hypervisor.destroy(domid))
   await attempt('remove its nodes from xenstore', () =>
-    removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk()] }),
+    removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] }),
   )
   const device = loops.deviceOf(rootImagePath)
   await attempt('free its loop device', () => loops.release(rootImagePath, record.id))

@@ -21,6 +21,7 @@ export const jobProgress = z.strictObject({
         state: z.string(),
       }),
     )
+    .readonly()
     .default([]),
 })
 
