@@ -336,6 +336,8 @@ describe('hard links', () => {
       [[file('x')], [hardlink('l', 'x'), file('.wh.x')]],
       /target "x" does not exist/,
     ],
+    ['to themselves', [[file('x'), hardlink('x', 'x')]], /target "x" does not exist/],
+    ['to what they replace', [[file('d/x'), hardlink('d', 'd/x')]], /"d" on the way to it does not exist/],
     ['to a directory', [[directory('d'), hardlink('l', 'd')]], /target "d" is a directory/],
     ['to the root', [[hardlink('l', '..')]], /target ".." is the root/],
     ['through a file', [[file('f'), hardlink('l', 'f/x')]], /not a directory/],

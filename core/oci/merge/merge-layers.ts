@@ -60,6 +60,8 @@ class Merger {
     if (resolution.directory === null) throw invalidEntry(layer, entry, resolution.reason)
     const siblings = resolution.directory.children
     if (entry.type === 'hardlink') {
+      // As in containerd and umoci, what the link replaces is gone before its target is looked up.
+      siblings.delete(name)
       siblings.set(name, this.#linkTarget(layer, entry))
       return
     }
