@@ -1,0 +1,7 @@
+import type { Bridge } from '../preload/api.ts'
+
+declare global {
+  interface Window {
+    readonly bulkhead: Bridge
+  }
+}
