@@ -14,6 +14,8 @@ export interface Finished {
 }
 
 export interface CommandOptions {
+  /** What is run; the command line's own source if nothing else is said. */
+  readonly command?: readonly [file: string, ...words: string[]]
   /** The core host's socket. */
   readonly socketPath?: string
   readonly environment?: Readonly<Record<string, string>>
@@ -27,13 +29,17 @@ export interface RunningCommand {
   finish(): Promise<Finished>
 }
 
-const program = join(import.meta.dirname, 'bulkhead.ts')
+const fromSource: readonly [string, ...string[]] = [
+  process.execPath,
+  join(import.meta.dirname, 'bulkhead.ts'),
+]
 const home = mkdtempSync(join(tmpdir(), 'bulkhead-home-'))
 process.on('exit', () => rmSync(home, { recursive: true, force: true }))
 
 /** Starts `bulkhead WORDS…` with pipes for stdin, stdout and stderr. */
 export function startCommand(words: readonly string[], options: CommandOptions = {}): RunningCommand {
-  const child = spawn(process.execPath, [program, ...words], {
+  const [file, ...before] = options.command ?? fromSource
+  const child = spawn(file, [...before, ...words], {
     env: environmentOf(options),
     stdio: 'pipe',
   })
@@ -57,7 +63,9 @@ export interface TerminalCommand extends RunningCommand {
 
 /** Starts `bulkhead WORDS…` in a terminal of its own (script(1)); stdout is all that the terminal shows. */
 export function startInTerminal(words: readonly string[], options: CommandOptions = {}): TerminalCommand {
-  const quoted = [process.execPath, program, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+  const quoted = [...(options.command ?? fromSource), ...words].map(
+    (word) => `'${word.replaceAll("'", "'\\''")}'`,
+  )
   const child = spawn('script', ['-qefc', `stty rows 40 cols 132; exec ${quoted.join(' ')}`, '/dev/null'], {
     env: { ...environmentOf(options), SHELL: '/bin/sh' },
     stdio: 'pipe',

@@ -128,13 +128,13 @@ function howToStart(target: CoreTarget): string {
 }
 
 function hungUp(target: CoreTarget) {
-  return clientError(
-    'client.connection-lost',
-    `Cannot reach ${target.label}: it closed the connection at once`,
-    {
-      hint: 'It may be starting or stopping: try again in a moment.',
-    },
-  )
+  const { label, kind } = target
+  return clientError('client.connection-lost', `Cannot reach ${label}: it closed the connection at once`, {
+    hint:
+      kind === 'lab'
+        ? 'Its core host may be starting: see "bulkhead lab status", and wait for it with "bulkhead lab up".'
+        : 'It may be starting or stopping: try again in a moment.',
+  })
 }
 
 function notCore(target: CoreTarget) {
