@@ -5,6 +5,7 @@ import type { DomainId } from '../xen/domain-id.ts'
 import type { ChannelRing, ConsoleRing, RingWorker } from '../xen/ring/ring-worker-client.ts'
 import type { Xenstore } from '../xen/xenstore/client.ts'
 import { ControlChannel, type GuestNews } from './channel/control-channel.ts'
+import { stderrStream, stdoutStream } from './channel/frames.ts'
 import { GuestError } from './errors.ts'
 import type { GuestStreams } from './guest-streams.ts'
 
@@ -35,6 +36,7 @@ export class GuestLink {
   #ring: ChannelRing | undefined
   #announced = ''
   #watching: Promise<void> = Promise.resolve()
+  #attaching: Promise<void> = Promise.resolve()
   /** Commands that came before guest-init did. */
   #waiting: ((channel: ControlChannel) => void)[] = []
 
@@ -93,6 +95,13 @@ export class GuestLink {
     return this.#channel !== undefined && !this.#channel.broken
   }
 
+  /** Resolves when all that the guest has written by now was taken. */
+  async drain(): Promise<void> {
+    await this.#attaching
+    await this.#ring?.drain()
+    await this.#console.drain()
+  }
+
   /** Takes what the guest left in its rings and lets go of its pages and ports. */
   async detach(): Promise<void> {
     this.#stop.abort()
@@ -117,7 +126,8 @@ export class GuestLink {
         continue
       }
       try {
-        await this.#attachChannel(announcement)
+        this.#attaching = this.#attachChannel(announcement)
+        await this.#attaching
       } catch (error) {
         log(
           `Cannot attach to the control channel of domain ${domid}: ${error instanceof Error ? error.message : String(error)}`,
@@ -161,6 +171,9 @@ export class GuestLink {
     })
     this.#ring = ring
     this.#channel = channel
+    // What was granted before there was a channel to say it through.
+    channel.credit(stdoutStream, streams.stdout.limit)
+    if (streams.stderr !== undefined) channel.credit(stderrStream, streams.stderr.limit)
     for (const command of this.#waiting.splice(0)) command(channel)
   }
 
