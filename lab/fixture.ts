@@ -4,7 +4,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:os'
-import { Readable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import type { CoreStatus, OperationRequest } from './agent/protocol.ts'
 import { openCache } from './cache.ts'
 import { watch } from './commands.ts'
@@ -13,6 +13,7 @@ import type { LabStatus } from './daemon/messages.ts'
 import { LabError } from './errors.ts'
 import { requestLab, startOperation } from './lab-client.ts'
 import { type LabOptions, labOptions } from './lab-options.ts'
+import { testLabName } from './labs-cleanup.ts'
 import { consoleTail } from './qemu/machine.ts'
 import { startDaemon } from './start-daemon.ts'
 
@@ -41,7 +42,7 @@ export interface ExecResult {
 /** Restores a lab, building whatever is missing, and resolves once it (and the core host, if it has one) can be used. */
 export async function startLab({ report = () => {}, ...given }: LabFixtureOptions = {}): Promise<Lab> {
   const cache = openCache()
-  const options = labOptions({ ...given, name: `test-${process.pid}-${randomBytes(3).toString('hex')}` })
+  const options = labOptions({ ...given, name: testLabName(randomBytes(3).toString('hex')) })
   const files = labFiles(cache, options.name)
   const daemon = await startDaemon(cache, options, { report, isDisposable: true })
   const lab = new Lab(options.name, files, daemon)
@@ -153,8 +154,8 @@ export class Lab implements AsyncDisposable {
     const stderr: Buffer[] = []
     const operation = startOperation(this.files.labSocket, request, {
       stdin: stdin === undefined || stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]),
-      onStdout: (chunk) => stdout.push(chunk),
-      onStderr: (chunk) => stderr.push(chunk),
+      stdout: collector(stdout),
+      stderr: collector(stderr),
       signal,
     })
     const exit = await operation.exit
@@ -167,4 +168,13 @@ export class Lab implements AsyncDisposable {
       code: exit.code ?? 128 + signalNumber,
     }
   }
+}
+
+function collector(chunks: Buffer[]): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
 }

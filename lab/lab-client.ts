@@ -1,7 +1,8 @@
 // Talks to a lab's daemon: requests with one answer, the progress of its start, and programs in dom0.
 
 import { connect, type Socket } from 'node:net'
-import type { Readable } from 'node:stream'
+import { basename, dirname } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import {
   type ExitStatus,
   encodeFrame,
@@ -48,7 +49,7 @@ export function requestLab(
         } else resolve(answer.result)
       }
     })
-    connection.on('error', (cause) => reject(unreachable(cause)))
+    connection.on('error', (cause) => reject(unreachable(labSocket, cause)))
     connection.on('close', () => reject(new LabError('lab.gone', 'Cannot reach the lab: its process ended')))
     connection.write(`${JSON.stringify(request)}\n`)
   })
@@ -56,8 +57,9 @@ export function requestLab(
 
 export interface OperationStreams {
   readonly stdin: Readable | undefined
-  readonly onStdout: (chunk: Buffer) => void
-  readonly onStderr: (chunk: Buffer) => void
+  readonly stdout: Writable
+  readonly stderr: Writable
+  /** Gives the operation up; a program that runs is ended with SIGKILL. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -78,8 +80,8 @@ export function startOperation(
   const exit = new Promise<ExitStatus>((resolve, reject) => {
     const frames = new FrameReader()
     const take = ({ kind, payload }: { kind: number; payload: Buffer }) => {
-      if (kind === fromAgent.stdout) streams.onStdout(payload)
-      else if (kind === fromAgent.stderr) streams.onStderr(payload)
+      if (kind === fromAgent.stdout) deliver(connection, streams.stdout, payload)
+      else if (kind === fromAgent.stderr) deliver(connection, streams.stderr, payload)
       else if (kind === fromAgent.exit) resolve(JSON.parse(payload.toString()) as ExitStatus)
       else if (kind === fromAgent.failure) reject(failure(request, payload))
     }
@@ -91,7 +93,7 @@ export function startOperation(
         reject(new LabError('lab.protocol', `Cannot understand the lab: ${String(cause)}`, { cause }))
       }
     })
-    connection.on('error', (cause) => reject(unreachable(cause)))
+    connection.on('error', (cause) => reject(unreachable(labSocket, cause)))
     connection.on('close', () =>
       reject(new LabError('lab.gone', `Cannot ${nameOf(request)} in the lab: the connection ended`)),
     )
@@ -110,6 +112,13 @@ export function startOperation(
   }
 }
 
+/** Writes output on; whoever does not take it makes the program in dom0 wait. */
+function deliver(connection: Socket, output: Writable, payload: Buffer): void {
+  if (output.write(payload)) return
+  connection.pause()
+  output.once('drain', () => connection.resume())
+}
+
 function sendInput(connection: Socket, input: Readable | undefined): void {
   if (!input) {
     connection.write(encodeFrame(toAgent.stdinEnd))
@@ -117,11 +126,10 @@ function sendInput(connection: Socket, input: Readable | undefined): void {
   }
   input.on('data', (data: Buffer | string) => {
     const chunk = Buffer.from(data)
-    let free = true
     for (let at = 0; at < chunk.length; at += maxFrameBytes) {
-      free = connection.write(encodeFrame(toAgent.stdin, chunk.subarray(at, at + maxFrameBytes)))
+      connection.write(encodeFrame(toAgent.stdin, chunk.subarray(at, at + maxFrameBytes)))
     }
-    if (free) return
+    if (!connection.writableNeedDrain) return
     input.pause()
     connection.once('drain', () => input.resume())
   })
@@ -146,9 +154,13 @@ function nameOf(request: OperationRequest): string {
   }
 }
 
-function unreachable(cause: Error): LabError {
-  return new LabError('lab.down', `Cannot reach the lab: ${cause.message}`, {
-    hint: 'Start it: bulkhead lab up',
+/** The error for a lab of which a socket does not answer. */
+export function unreachable(socketPath: string, cause: NodeJS.ErrnoException): LabError {
+  const name = basename(dirname(socketPath))
+  const isDown = cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'
+  const reason = isDown ? 'it is not running' : cause.message
+  return new LabError('lab.down', `Cannot reach the lab "${name}": ${reason}`, {
+    hint: `Start it: bulkhead lab up --name ${name}`,
     cause,
   })
 }

@@ -15,10 +15,14 @@ import { consoleTail, Machine } from './qemu/machine.ts'
 import { runTool } from './run-tool.ts'
 
 const bootTimeoutMs = 180_000
+/** Raised when the files of a snapshot change. */
+const formatVersion = 2
 
 export interface Snapshot {
   readonly ram: string
   readonly state: string
+  /** What Xen and dom0 said while they booted. */
+  readonly consoleLog: string
 }
 
 /** The snapshot of the machine that `options` describe, made by booting it if there is none yet (10–30 s). */
@@ -41,14 +45,20 @@ export async function openSnapshot(
     },
     { onWait: (processId) => report(`Waiting for process ${processId}, which is booting the same machine`) },
   )
-  return { ram: join(folder, 'ram'), state: join(folder, 'devices') }
+  return { ram: join(folder, 'ram'), state: join(folder, 'devices'), consoleLog: join(folder, 'console.log') }
 }
 
 /** Names of files that are keyed by content stand for their content. */
 function snapshotKey(options: MachineOptions): string {
   const placeholder = { ram: 'ram', coreDisk: 'core', stateDisk: 'state' }
   const files = { ...placeholder, isRamShared: false, isDisposable: false, isIncoming: false }
-  return contentKey([options.accelerator.key, machineArguments(options, files), coreDiskMiB, stateDiskGiB])
+  return contentKey([
+    formatVersion,
+    options.accelerator.key,
+    machineArguments(options, files),
+    coreDiskMiB,
+    stateDiskGiB,
+  ])
 }
 
 async function bootAndSave(
@@ -71,7 +81,7 @@ async function bootAndSave(
     isDisposable: true,
     isIncoming: false,
   }
-  const consoleLog = join(workFolder, 'console.log')
+  const consoleLog = join(saved, 'console.log')
   const startedMs = Date.now()
   const machine = await Machine.start(options, files, consoleLog)
   try {

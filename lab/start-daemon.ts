@@ -1,7 +1,7 @@
 // From options to a running daemon: builds what the lab boots from, lays out its folder, and starts the process.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LabCache } from './cache.ts'
 import { createLabFolder, labFiles } from './daemon/lab-files.ts'
@@ -10,6 +10,7 @@ import { LabError } from './errors.ts'
 import { copySparse, coreDisk, createStateDisk, isCoreBuilt } from './image/disks.ts'
 import { pruneImages } from './image/prune.ts'
 import type { LabOptions } from './lab-options.ts'
+import { removeAbandonedLabs } from './labs-cleanup.ts'
 import { buildMachineParts } from './machine-parts.ts'
 import { findNode, labFolder, projectRoot } from './project-files.ts'
 import { openSnapshot } from './snapshot.ts'
@@ -31,7 +32,9 @@ export async function startDaemon(
   const machine = await buildMachineParts(cache, options, report)
   const snapshot = await openSnapshot(cache, machine, report)
   pruneImages(cache, Date.now())
+  await removeAbandonedLabs(cache)
   createLabFolder(files)
+  copyFileSync(snapshot.consoleLog, files.consoleLog)
   await copySparse(coreImage, files.coreDisk)
   await createStateDisk(cache, files.stateDisk)
   const { name, runsCore } = options

@@ -3,8 +3,7 @@
 import { connect } from 'node:net'
 import { constants } from 'node:os'
 import type { LabFiles } from './daemon/lab-files.ts'
-import { LabError } from './errors.ts'
-import { startOperation } from './lab-client.ts'
+import { startOperation, unreachable } from './lab-client.ts'
 
 /** Ctrl-] as in telnet and `xl console`. */
 const detachByte = 0x1d
@@ -14,11 +13,7 @@ export async function execInLab(files: LabFiles, argv: readonly string[]): Promi
   const operation = startOperation(
     files.labSocket,
     { verb: 'exec', argv },
-    {
-      stdin: process.stdin,
-      onStdout: (chunk) => process.stdout.write(chunk),
-      onStderr: (chunk) => process.stderr.write(chunk),
-    },
+    { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
   )
   const forwardSignal = (signal: string) => operation.sendSignal(signal)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, forwardSignal)
@@ -35,7 +30,7 @@ export async function shellInLab(files: LabFiles): Promise<number> {
   const operation = startOperation(
     files.labSocket,
     { verb: 'exec', argv: ['sh', '-l'], terminal: size() },
-    { stdin, onStdout: (chunk) => stdout.write(chunk), onStderr: (chunk) => stdout.write(chunk) },
+    { stdin, stdout, stderr: stdout },
   )
   stdin.setRawMode(true)
   stdout.on('resize', () => operation.resize(size()))
@@ -52,22 +47,16 @@ export function attachConsole(files: LabFiles): Promise<void> {
   const { stdin, stdout } = process
   return new Promise((resolve, reject) => {
     const connection = connect(files.consoleSocket)
-    connection.on('error', (cause) =>
-      reject(
-        new LabError('lab.down', `Cannot reach the lab's console: ${cause.message}`, {
-          hint: 'Start it: bulkhead lab up',
-          cause,
-        }),
-      ),
-    )
+    connection.on('error', (cause) => reject(unreachable(files.consoleSocket, cause)))
     connection.on('connect', () => {
-      if (!stdin.isTTY) return
-      process.stderr.write(
-        'Console of Xen and dom0. Ctrl-] leaves; Ctrl-A three times switches between Xen and dom0.\n',
-      )
-      stdin.setRawMode(true)
+      if (stdin.isTTY) {
+        process.stderr.write(
+          'Console of Xen and dom0. Ctrl-] leaves; Ctrl-A three times switches between the two.\n',
+        )
+        stdin.setRawMode(true)
+      }
       stdin.on('data', (chunk: Buffer) => {
-        if (chunk.includes(detachByte)) connection.end()
+        if (stdin.isTTY && chunk.includes(detachByte)) connection.end()
         else connection.write(chunk)
       })
     })
