@@ -27,6 +27,14 @@ Try:
 `
 }
 
+/** What `bulkhead help GROUP` prints for `host`, `lab` and `image`; undefined for what is no such word. */
+export function groupHelp(word: string): string | undefined {
+  const members = verbs.filter(({ name }) => name.startsWith(`${word} `))
+  if (members.length === 0) return undefined
+  const list = members.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join('\n')
+  return `Usage: bulkhead ${word} COMMAND [options]\n\n${list}\n\nMore on each: bulkhead help ${word} COMMAND\n`
+}
+
 /** What `bulkhead help VERB` and `bulkhead VERB --help` print. */
 export function verbHelp(command: Command): string {
   let text = ''

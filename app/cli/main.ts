@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { CliContext } from './cli-context.ts'
 import { failureStatus, reportFailure, UsageError, usageErrorFrom } from './failure.ts'
-import { topHelp, verbHelp } from './help.ts'
+import { groupHelp, topHelp, verbHelp } from './help.ts'
 import { verbCommand } from './verb-command.ts'
 import { type FoundVerb, findVerb, type Verb } from './verbs.ts'
 
@@ -14,8 +14,9 @@ export async function main(words: readonly string[], host: NodeJS.Process = proc
     const { options, rest } = parseTop(words)
     context.host = options.host
     const asked = options.version ? ['version', ...rest] : rest
-    if (options.help || asked.length === 0 || asked[0] === 'help') {
-      await showHelp(context, asked[0] === 'help' ? asked.slice(1) : asked)
+    const topic = helpTopic(asked, options.help === true)
+    if (topic !== undefined) {
+      await showHelp(context, topic)
       return 0
     }
     const found = findVerb(asked)
@@ -54,6 +55,16 @@ function parseTop(words: readonly string[]): { options: TopOptions; rest: string
   return { options: top.opts<TopOptions>(), rest: top.args }
 }
 
+/** The words that help is wanted on, none for help on all; undefined where no help is wanted. */
+function helpTopic(words: readonly string[], isAsked: boolean): readonly string[] | undefined {
+  const [first, ...others] = words
+  if (isAsked || first === undefined) return words
+  if (first === 'help') return others
+  const isOnGroup =
+    others.length === 1 && /^(-h|--help)$/.test(others[0] ?? '') && groupHelp(first) !== undefined
+  return isOnGroup ? [first] : undefined
+}
+
 async function runVerb(context: CliContext, { verb, rest }: FoundVerb): Promise<number> {
   const { configure, run } = await verb.load()
   const command = verbCommand(verb)
@@ -71,7 +82,10 @@ async function runVerb(context: CliContext, { verb, rest }: FoundVerb): Promise<
 }
 
 async function showHelp(context: CliContext, words: readonly string[]): Promise<void> {
-  if (words.length === 0) return await context.print(topHelp())
+  const [first, ...others] = words
+  if (first === undefined) return await context.print(topHelp())
+  const group = others.length === 0 ? groupHelp(first) : undefined
+  if (group !== undefined) return await context.print(group)
   const { verb, rest } = findVerb(words)
   if (rest.length > 0)
     throw new UsageError(`There is no help on "${words.join(' ')}"`, { hint: 'See "bulkhead help".' })

@@ -165,6 +165,23 @@ describe('usage errors', () => {
   })
 })
 
+describe('help', () => {
+  it.each([
+    [[], 'Usage: bulkhead [--host HOST] COMMAND'],
+    [['help'], 'Usage: bulkhead [--host HOST] COMMAND'],
+    [['--help'], 'Usage: bulkhead [--host HOST] COMMAND'],
+    [['help', 'run'], 'Usage: bulkhead run'],
+    [['run', '--help'], 'Usage: bulkhead run'],
+    [['--help', 'ps'], 'Usage: bulkhead ps'],
+    [['help', 'lab'], 'Usage: bulkhead lab COMMAND'],
+    [['lab', '--help'], 'Usage: bulkhead lab COMMAND'],
+    [['lab', 'up', '-h'], 'Usage: bulkhead lab up'],
+  ])('%j goes to stdout', async (words, usage) => {
+    const { status, stdout, stderr } = await runCommand(words)
+    expect([status, stdout.slice(0, usage.length), stderr]).toEqual([0, usage, ''])
+  })
+})
+
 describe('bulkhead pull', () => {
   it("sends the user's credentials for that registry, and prints the reference", async () => {
     const config = folder()

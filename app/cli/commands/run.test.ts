@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -235,6 +235,9 @@ describe('bulkhead run', () => {
     const words = ['run', '-d', '--cidfile', path, 'busybox']
     expect(await runCommand(words, { socketPath })).toMatchObject({ status: 0 })
     expect(readFileSync(path, 'utf8')).toBe(id)
+    const other = join(folder, 'other')
+    await runCommand(['run', '-d', '--cidfile', other, 'busybox'], { socketPath: '/nowhere' })
+    expect(existsSync(other)).toBe(false)
     const { status, stderr } = await runCommand(words, { socketPath })
     expect([status, stderr.split('\n')[0]]).toEqual([
       125,
@@ -272,6 +275,22 @@ describe('bulkhead run', () => {
     expect([status, stdout]).toEqual([125, 'some\n'])
     expect(stderr.split('\n')).toHaveLength(3)
     expect(stderr).toMatch(/^bulkhead: The .* (was lost|broke off)\n {2}.*bulkhead ps/)
+  })
+
+  it('leaves no guest behind that was to be removed when it is interrupted before the start', async () => {
+    const opening = Promise.withResolvers<void>()
+    const { socketPath, calls } = await coreWith(() => {}, {
+      'streams.open': (_params, token) => {
+        opening.resolve()
+        return new Promise((resolve) => token.onCancellationRequested(() => resolve({ ticket: 't' })))
+      },
+      'guests.remove': () => ({}),
+    })
+    const { child, finish } = startCommand(['run', '--rm', 'busybox'], { socketPath })
+    await opening.promise
+    child.kill('SIGTERM')
+    expect(await finish()).toMatchObject({ status: 143, stderr: 'bulkhead: Interrupted\n' })
+    expect(calls.map(({ method }) => method)).toEqual(['guests.create', 'streams.open', 'guests.remove'])
   })
 
   it('refuses a terminal for a program whose stdin is none', async () => {

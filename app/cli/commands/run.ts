@@ -1,5 +1,5 @@
 // `bulkhead run`: a new guest from an image, and the program's input and output here until it ends.
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { ParamsOf, ResultOf } from '../../../core/api/methods.ts'
 import { CoreError } from '../../../core/client/core-error.ts'
@@ -10,7 +10,7 @@ import { terminalSize } from '../attach/terminal-mode.ts'
 import type { CliContext } from '../cli-context.ts'
 import { CliError, UsageError } from '../failure.ts'
 import { pullImage } from '../images/pull-image.ts'
-import { type RunOptions, readRunLine } from '../options/run-line.ts'
+import { type RunLine, type RunOptions, readRunLine } from '../options/run-line.ts'
 import { printable } from '../output/printable.ts'
 import { isNews } from '../output/told-once.ts'
 
@@ -18,37 +18,24 @@ export { configure } from '../options/run-line.ts'
 
 export async function run(context: CliContext, command: Command): Promise<number> {
   const line = readRunLine(command, context.environment, terminalSize(context.process))
-  const { options, spec, notes } = line
-  const isAttached = !options.detach
+  const { options } = line
   const detachKeys = parseDetachKeys(options.detachKeys)
-  if (isAttached && options.tty && options.interactive && !context.process.stdin.isTTY)
+  if (!options.detach && options.tty && options.interactive && !context.process.stdin.isTTY)
     throw new UsageError('Cannot attach a terminal (-t) to the program: standard input is no terminal', {
       hint: 'Drop -t to pipe data into the program, or -i if it needs none.',
     })
-  for (const note of notes) await context.note(`bulkhead: ${note}`)
-  using idFile = options.cidfile === undefined ? undefined : reserveIdFile(options.cidfile)
+  for (const note of line.notes) await context.note(`bulkhead: ${note}`)
 
-  const created = await create(context, spec, options)
-  idFile?.write(created.id)
-  await tellWarnings(context, created.warnings, options)
-  const client = await context.connect()
-  const guest = created.id
-  if (!isAttached) {
+  const { created, ticket } = await prepare(context, line)
+  const { id: guest, name } = created
+  if (ticket === undefined) {
     await start(context, guest, options)
     await context.print(`${guest}\n`)
     return 0
   }
-  const { ticket } = await client.request('streams.open', {
-    kind: 'stdio',
-    guest,
-    lossless: !options.tty,
-    stdin: options.interactive,
-    from: 'start',
-  })
-  const { process } = context
   const session = {
-    process,
-    client,
+    process: context.process,
+    client: await context.connect(),
     ticket,
     stdin: options.interactive,
     terminal: options.tty,
@@ -56,7 +43,41 @@ export async function run(context: CliContext, command: Command): Promise<number
     detachKeys,
   }
   const end = await runSession(session, () => start(context, guest, options))
-  return await reportOutcome({ context, guest, name: created.name }, end)
+  return await reportOutcome({ context, guest, name }, end)
+}
+
+interface Prepared {
+  readonly created: Created
+  /** For the program's input and output, unless it is to run in the background. */
+  readonly ticket: string | undefined
+}
+
+/** Everything before the start. Who interrupts it leaves no guest behind that was to be removed. */
+async function prepare(context: CliContext, { options, spec }: RunLine): Promise<Prepared> {
+  return await context.interruptible(async (signal) => {
+    using idFile = options.cidfile === undefined ? undefined : reserveIdFile(options.cidfile)
+    const client = await context.connect()
+    const created = await create(context, spec, options)
+    idFile?.write(created.id)
+    await tellWarnings(context, created.warnings, options)
+    const request = {
+      kind: 'stdio',
+      guest: created.id,
+      lossless: !options.tty,
+      stdin: options.interactive,
+      from: 'start',
+    } as const
+    try {
+      const ticket = options.detach
+        ? undefined
+        : (await client.request('streams.open', request, { signal })).ticket
+      signal.throwIfAborted()
+      return { created, ticket }
+    } catch (error) {
+      if (options.rm) await removeQuietly(context, created.id)
+      throw error
+    }
+  })
 }
 
 type Created = ResultOf<'guests.create'>
@@ -86,10 +107,15 @@ async function start(context: CliContext, guest: string, options: RunOptions): P
   try {
     await client.request('guests.start', { guest })
   } catch (error) {
-    // Most often it is gone already: the core host removes such guests itself.
-    if (options.rm) await client.request('guests.remove', { guest, force: true }).catch(() => {})
+    if (options.rm) await removeQuietly(context, guest)
     throw error
   }
+}
+
+/** Beside a failure that is told already. Most often it is gone: the core host removes such guests itself. */
+async function removeQuietly(context: CliContext, guest: string): Promise<void> {
+  const client = await context.connect()
+  await client.request('guests.remove', { guest, force: true }).catch(() => {})
 }
 
 /** To a person who looks on, and once: the program's stderr is not the place for it in a script. */
@@ -117,8 +143,15 @@ function reserveIdFile(path: string): Disposable & { write(id: string): void } {
       cause: error,
     })
   }
+  let isWritten = false
   return {
-    write: (id) => void writeSync(file, id),
-    [Symbol.dispose]: () => closeSync(file),
+    write: (id) => {
+      writeSync(file, id)
+      isWritten = true
+    },
+    [Symbol.dispose]: () => {
+      closeSync(file)
+      if (!isWritten) rmSync(path)
+    },
   }
 }

@@ -67,6 +67,10 @@ describe('readRunLine()', () => {
     })
   })
 
+  it.each([['-p'], ['--publish'], ['-v'], ['--network']])('says why there is no %s', (option) => {
+    expect(() => read(option, 'a', 'x')).toThrow(/^Cannot use .*: guests have no (network|volumes) yet$/)
+  })
+
   it.each([[['-w', 'srv', 'x']], [['-m', 'much', 'x']], [['-l', '=b', 'x']], [['']]])(
     'refuses %j',
     (words) => {

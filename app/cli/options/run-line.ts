@@ -82,6 +82,7 @@ export function configure(command: Command): void {
     )
     .option('--cidfile <file>', "write the guest's id to a new file")
     .option('-q, --quiet', 'no progress, no notes', false)
+  for (const { flags, reason } of refused) command.addOption(refusing(flags, reason))
   describeExamples(
     command,
     [
@@ -93,6 +94,25 @@ export function configure(command: Command): void {
     ],
     "The status is the program's own; 125 if Bulkhead failed, 126 if the program cannot be executed, 127 if it is\nnot there, 128+n if signal n ended it.",
   )
+}
+
+const noNetwork = 'guests have no network yet'
+const refused = [
+  { flags: '-p, --publish <port>', reason: noNetwork },
+  { flags: '-P, --publish-all', reason: noNetwork },
+  { flags: '--network <name>', reason: noNetwork },
+  { flags: '-v, --volume <volume>', reason: 'guests have no volumes yet' },
+] as const
+
+/** An option of docker's that cannot be had: better said than dropped in silence. */
+function refusing(flags: string, reason: string): Option {
+  const refuse = () => {
+    throw new UsageError(`Cannot use ${flags.replace(/ <.*/, '').replace(', ', ' or ')}: ${reason}`, {
+      hint: 'Leave the option out.',
+    })
+  }
+  const option = new Option(flags).hideHelp()
+  return option.isBoolean() ? option.preset('').argParser(refuse) : option.argParser(refuse)
 }
 
 /** Reads a parsed `run` line. Throws a UsageError. */
