@@ -39,8 +39,14 @@ export function failureStatus(error: unknown, verb?: Verb): number {
     const { signal } = error.data ?? {}
     return signalStatus(signal === 'SIGTERM' || signal === 'SIGHUP' ? signal : 'SIGINT')
   }
-  if (verb?.name === 'run') return ownFailure
+  if (verb?.name === 'run') return startedStatus(error) ?? ownFailure
   return error instanceof UsageError ? 2 : 1
+}
+
+/** The status of a program that never ran, where the core host says so (docs/contracts/control.md): 126, 127. */
+function startedStatus(error: unknown): number | undefined {
+  const exitCode = error instanceof BulkheadError ? error.data?.exitCode : undefined
+  return typeof exitCode === 'number' ? exitCode : undefined
 }
 
 /** 128 + n, as a shell counts a program that a signal ended. */

@@ -197,7 +197,9 @@ export class GuestLife {
       end.reason === 'exec-failed' || end.reason === 'failed' || end.reason === 'crashed'
         ? new GuestError(`guest.${end.reason}`, message, {
             data: { exitCode: code },
-            hint: `"bulkhead logs --boot ${this.#guest.name}" shows what the guest said.`,
+            ...(end.reason === 'exec-failed' || this.#guest.record.spec.autoRemove
+              ? {}
+              : { hint: `"bulkhead logs --boot ${this.#guest.name}" shows what the guest said.` }),
           })
         : new GuestError('guest.ended', message, { data: { exitCode: code } }),
     )
