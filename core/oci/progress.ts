@@ -23,7 +23,7 @@ export interface ImageProgress {
   readonly bytesDone: number
   /** 0 while it is not known. */
   readonly bytesTotal: number
-  readonly layers: readonly LayerProgress[]
+  readonly layers: LayerProgress[]
 }
 
 export type OnProgress = (progress: ImageProgress) => void

@@ -8,6 +8,8 @@ import { openLayer } from '../layer/open-layer.ts'
 import { LIMITS } from '../limits.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 
+const ACTION = 'import the archive'
+
 export interface SpoolOptions {
   readonly signal?: AbortSignal | undefined
   readonly onReceived?: ((bytes: number) => void) | undefined
@@ -51,8 +53,7 @@ async function writeSpool(
   const handle = await open(path, 'wx', 0o600)
   let sizeBytes = 0
   try {
-    for await (const chunk of bytes) {
-      throwIfCancelled(signal, 'import the archive')
+    for await (const chunk of untilAborted(bytes, signal)) {
       sizeBytes += chunk.length
       if (sizeBytes > LIMITS.archiveBytes) {
         throw new OciError(
@@ -68,12 +69,38 @@ async function writeSpool(
     }
   } catch (error) {
     await rm(path, { force: true })
-    if (signal?.aborted === true) throw cancelled('import the archive', error)
-    throw fromDiskError('import the archive', error)
+    if (signal?.aborted === true) throw cancelled(ACTION, error)
+    throw fromDiskError(ACTION, error)
   } finally {
     await handle.close()
   }
   return { path, sizeBytes, [Symbol.asyncDispose]: () => rm(path, { force: true }) }
+}
+
+/** Passes bytes on until the signal is aborted, also while none come. Throws `oci.cancelled`. */
+async function* untilAborted(
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (signal === undefined) return yield* bytes
+  throwIfCancelled(signal, ACTION)
+  const aborted = Promise.withResolvers<never>()
+  // Nobody waits for it where the bytes end first.
+  aborted.promise.catch(() => {})
+  const abort = () => aborted.reject(cancelled(ACTION, signal.reason))
+  signal.addEventListener('abort', abort, { once: true })
+  const iterator = bytes[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), aborted.promise])
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // Careful: not awaited; it would wait for the bytes that do not come. The source is closed by whoever opened it.
+    iterator.return?.().catch(() => {})
+  }
 }
 
 async function readHead(path: string): Promise<Buffer> {

@@ -1,0 +1,220 @@
+// The core host's side of the image worker: what core/runtime calls. Starts the worker, starts it again after it died, and
+// trusts no answer further than it was checked.
+
+import { constants } from 'node:fs'
+import { chmod, chown, mkdir, open, stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { Readable } from 'node:stream'
+import { OciError } from './errors.ts'
+import type { RunConfig } from './image-config.ts'
+import { type CallOptions, WorkerProcess } from './image-worker-process.ts'
+import type { CatalogueDetails, CatalogueEntry, PullParameters, ResultOf } from './image-worker-protocol.ts'
+import { sendStream } from './import-lane.ts'
+
+export interface ImageWorkerOptions {
+  /** Folder of `store/` and `images/`; it exists, and the worker's user may enter it. */
+  readonly root: string
+  /** The user and group to run as, which needs root; ours when left out. */
+  readonly uid?: number | undefined
+  readonly gid?: number | undefined
+  /** The Node program to run the worker with; ours when left out. */
+  readonly execPath?: string | undefined
+  /** Takes what the worker writes to its stderr, line by line. */
+  readonly log?: ((message: string) => void) | undefined
+}
+
+export interface ImportOptions extends CallOptions {
+  /** The reference to give to the image, instead of the archive's own. */
+  readonly name?: string | undefined
+  /** Bytes that will come, for progress, where known. */
+  readonly sizeBytes?: number | undefined
+  /** `linux/amd64`; this machine's when left out. */
+  readonly platform?: string | undefined
+}
+
+export interface RemoveOptions {
+  readonly force?: boolean | undefined
+  /** Digests of the images of which guests exist: what these guests need is kept. */
+  readonly inUse?: readonly string[] | undefined
+}
+
+/** A finished root image: a squashfs file, and what the guest is started with. */
+export interface RootImage {
+  readonly path: string
+  /** Of the image's manifest. */
+  readonly digest: string
+  readonly configDigest: string
+  /** When the image was made, as it says. */
+  readonly created?: string | undefined
+  /** Of the squashfs file. */
+  readonly sizeBytes: number
+  /** Of the files in it. */
+  readonly uncompressedBytes: number
+  readonly entries: number
+  readonly runConfig: RunConfig
+}
+
+/** Starts the image worker and opens the store with it. Throws `oci.worker-died`, `oci.in-use`, `oci.corrupt-store`. */
+export async function startImageWorker(options: ImageWorkerOptions): Promise<ImageWorkerClient> {
+  const { root, uid, gid } = options
+  if (uid !== undefined) await prepareFolders(root, uid, gid ?? uid)
+  const client = new ImageWorkerClient(options)
+  try {
+    await client.start()
+    return client
+  } catch (error) {
+    await client[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+export class ImageWorkerClient implements AsyncDisposable {
+  readonly #options: ImageWorkerOptions
+  #running: Promise<WorkerProcess> | undefined
+  #isClosed = false
+  #lastStream = 0
+
+  constructor(options: ImageWorkerOptions) {
+    this.#options = options
+  }
+
+  /** Makes sure that a worker runs; the other methods do so by themselves. Returns its process id. */
+  async start(): Promise<number | undefined> {
+    return (await this.#worker()).pid
+  }
+
+  /** All references, in the order they were stored. */
+  async list(): Promise<CatalogueEntry[]> {
+    return (await this.#worker()).call('list', {})
+  }
+
+  /** Config, layers and history of an image. */
+  async inspect(image: string): Promise<CatalogueDetails> {
+    return (await this.#worker()).call('inspect', { image })
+  }
+
+  /** Pulls an image from its registry. */
+  async pull(request: PullParameters, options: CallOptions = {}): Promise<ResultOf<'pull'>> {
+    return (await this.#worker()).call('pull', request, options)
+  }
+
+  /** Imports an archive. The stream is read to its end, or destroyed when the import fails. */
+  async importArchive(
+    archive: Readable,
+    { name, sizeBytes, platform, ...options }: ImportOptions = {},
+  ): Promise<ResultOf<'import'>> {
+    const worker = await this.#worker()
+    this.#lastStream += 1
+    const stream = this.#lastStream
+    const sent = sendStream(worker.lane, stream, archive)
+    // Why the sending failed is only of interest when the import fails by it.
+    let sendError: unknown
+    sent.catch((error: unknown) => {
+      sendError = error
+    })
+    try {
+      const result = await worker.call('import', { stream, name, sizeBytes, platform }, options)
+      await sent
+      return result
+    } catch (error) {
+      const reason = sendError !== undefined && options.signal?.aborted !== true ? sendError : error
+      archive.destroy()
+      await sent.catch(() => {})
+      throw reason
+    }
+  }
+
+  /** Gives an image one more name; returns its full form. */
+  async tag(image: string, name: string): Promise<string> {
+    return (await (await this.#worker()).call('tag', { image, name })).reference
+  }
+
+  /** Removes a reference, and with the last one the image. */
+  async remove(image: string, { force, inUse }: RemoveOptions = {}): Promise<ResultOf<'remove'>> {
+    return (await this.#worker()).call('remove', { image, force, inUse })
+  }
+
+  /** Removes what no reference and no guest needs; returns the bytes that became free. */
+  async sweep(inUse: readonly string[]): Promise<number> {
+    return (await (await this.#worker()).call('sweep', { inUse })).freedBytes
+  }
+
+  /** The root image of what `image` names, built if there is none. */
+  async rootImage(image: string, options: CallOptions = {}): Promise<RootImage> {
+    const { key, ...built } = await (await this.#worker()).call('rootImage', { image }, options)
+    const file = path.join(this.#options.root, 'images', `${key}.squashfs`)
+    await this.#requireOwnFile(file, built.sizeBytes)
+    return { path: file, ...built }
+  }
+
+  /** Ends the worker; what is in flight fails. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    const worker = await this.#running?.catch(() => undefined)
+    await worker?.end()
+  }
+
+  /** The worker that runs, or a new one in place of one that has died. */
+  async #worker(): Promise<WorkerProcess> {
+    if (this.#isClosed)
+      throw new OciError('oci.worker-died', 'Cannot use the image worker: it has been closed')
+    this.#running ??= this.#launch()
+    const running = this.#running
+    const forget = () => {
+      if (this.#running === running) this.#running = undefined
+    }
+    try {
+      const worker = await running
+      if (worker.isAlive) return worker
+    } catch (error) {
+      forget()
+      throw error
+    }
+    forget()
+    return this.#worker()
+  }
+
+  async #launch(): Promise<WorkerProcess> {
+    const { root, log = () => {} } = this.#options
+    const worker = new WorkerProcess({ ...this.#options, log })
+    try {
+      await worker.call('open', { root })
+      return worker
+    } catch (error) {
+      await worker.end()
+      throw error
+    }
+  }
+
+  /**
+   * The path becomes a disk of a guest, opened as root: it has to be a regular file of the worker's user, not a link to
+   * something that the worker could not read itself.
+   */
+  async #requireOwnFile(file: string, sizeBytes: number): Promise<void> {
+    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
+    try {
+      const status = await handle.stat()
+      const owner = this.#options.uid ?? process.getuid?.()
+      if (status.isFile() && status.size === sizeBytes && status.uid === owner) return
+      throw new OciError(
+        'oci.corrupt-store',
+        `Cannot use the root image ${file}: it is not the file that the image worker wrote`,
+      )
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+/** The folders that the worker writes to; the folder around them belongs to root and stays so. */
+async function prepareFolders(root: string, uid: number, gid: number): Promise<void> {
+  for (const [name, mode] of [
+    ['store', 0o700],
+    ['images', 0o755],
+  ] as const) {
+    const folder = path.join(root, name)
+    await mkdir(folder, { recursive: true })
+    await chmod(folder, mode)
+    if ((await stat(folder)).uid !== uid) await chown(folder, uid, gid)
+  }
+}

@@ -1,0 +1,142 @@
+// What the core host and its image worker say to each other: JSON-RPC 2.0 over a socket pair (descriptor 3 of the worker).
+// The worker takes foreign bytes apart and may be taken over by them, so its answers are checked against these schemas.
+
+import { ProgressType } from 'vscode-jsonrpc'
+import { z } from 'zod'
+import { runConfigSchema } from './image-config.ts'
+import type { Credentials } from './registry/authorizer.ts'
+
+const catalogueEntrySchema = z.object({
+  reference: z.string(),
+  digest: z.string(),
+  createdAt: z.string().optional(),
+  pulledAt: z.string().optional(),
+  sizeBytes: z.number(),
+  platform: z.string(),
+})
+
+const catalogueRunConfigSchema = z.object({
+  entrypoint: z.array(z.string()),
+  command: z.array(z.string()),
+  env: z.array(z.string()),
+  cwd: z.string(),
+  user: z.string(),
+  stopSignal: z.string().optional(),
+  exposedPorts: z.array(z.string()),
+  volumes: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+})
+
+const catalogueDetailsSchema = catalogueEntrySchema.extend({
+  configDigest: z.string(),
+  architecture: z.string(),
+  os: z.string(),
+  layers: z.array(
+    z.object({ digest: z.string(), diffId: z.string(), sizeBytes: z.number(), mediaType: z.string() }),
+  ),
+  history: z.array(
+    z.object({
+      createdBy: z.string(),
+      createdAt: z.string().optional(),
+      empty: z.boolean(),
+      comment: z.string(),
+    }),
+  ),
+  run: catalogueRunConfigSchema,
+  rootImageSizeBytes: z.number().optional(),
+})
+
+const rootImageSchema = z.object({
+  /** Names the file in the folder of root images: the core host makes the path itself. */
+  key: z.string().regex(/^[0-9a-f]{64}$/),
+  digest: z.string(),
+  configDigest: z.string(),
+  created: z.string().optional(),
+  sizeBytes: z.int().nonnegative(),
+  uncompressedBytes: z.int().nonnegative(),
+  entries: z.int().nonnegative(),
+  runConfig: runConfigSchema,
+})
+
+/** What each method answers. */
+export const RESULTS = {
+  open: z.null(),
+  list: z.array(catalogueEntrySchema),
+  inspect: catalogueDetailsSchema,
+  pull: z.object({ reference: z.string(), digest: z.string(), isNew: z.boolean() }),
+  import: z.object({ references: z.array(z.string()) }),
+  tag: z.object({ reference: z.string() }),
+  remove: z.object({ untagged: z.array(z.string()), deleted: z.array(z.string()), freedBytes: z.number() }),
+  sweep: z.object({ freedBytes: z.number() }),
+  rootImage: rootImageSchema,
+} as const
+
+export type WorkerMethod = keyof typeof RESULTS
+export type ResultOf<M extends WorkerMethod> = z.infer<(typeof RESULTS)[M]>
+
+export type CatalogueEntry = ResultOf<'list'>[number]
+export type CatalogueDetails = ResultOf<'inspect'>
+export type CatalogueRunConfig = CatalogueDetails['run']
+
+/** As the control API has it (`images.pull`). */
+export interface PullParameters {
+  readonly reference: string
+  /** `linux/amd64`; this machine's when left out. */
+  readonly platform?: string | undefined
+  readonly credentials?: Credentials | undefined
+  readonly plainHttp?: boolean | undefined
+  readonly certificateAuthority?: string | undefined
+  readonly trustedRealms?: readonly string[] | undefined
+}
+
+export interface RemoveParameters {
+  readonly image: string
+  readonly force?: boolean | undefined
+  /** Digests of manifests of which guests exist. */
+  readonly inUse?: readonly string[] | undefined
+}
+
+/** What each method is asked with. `progressToken` is echoed with each report of progress. */
+export interface ParametersOf {
+  open: { readonly root: string }
+  list: Record<string, never>
+  inspect: { readonly image: string }
+  pull: PullParameters & { readonly progressToken: number }
+  /** The archive's bytes come in the lane (import-lane.ts) under this number. */
+  import: {
+    readonly stream: number
+    readonly name?: string | undefined
+    readonly sizeBytes?: number | undefined
+    readonly platform?: string | undefined
+    readonly progressToken: number
+  }
+  tag: { readonly image: string; readonly name: string }
+  remove: RemoveParameters
+  sweep: { readonly inUse: readonly string[] }
+  rootImage: { readonly image: string; readonly progressToken: number }
+}
+
+export const imageProgressSchema = z.object({
+  phase: z.enum(['resolve', 'download', 'receive', 'verify', 'index', 'merge', 'write', 'sync']),
+  bytesDone: z.number(),
+  bytesTotal: z.number(),
+  layers: z.array(
+    z.object({
+      digest: z.string(),
+      bytesDone: z.number(),
+      bytesTotal: z.number(),
+      state: z.enum(['waiting', 'active', 'done', 'present']),
+    }),
+  ),
+})
+
+export const PROGRESS = new ProgressType<unknown>()
+
+/** JSON-RPC's number of every error; `data` of it says which: the code, hint and data of the OciError. */
+export const APPLICATION_ERROR = -32000
+
+export const errorDataSchema = z.object({
+  code: z.string(),
+  hint: z.string().optional(),
+  data: z.record(z.string(), z.unknown()).optional(),
+})

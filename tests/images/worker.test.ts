@@ -1,0 +1,290 @@
+// The image worker as the core host uses it: a real process, killed, refused and restarted.
+
+import { createReadStream } from 'node:fs'
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type ImageWorkerClient, startImageWorker } from '../../core/oci/image-worker-client.ts'
+import type { ImageProgress } from '../../core/oci/progress.ts'
+import { run } from './commands.ts'
+import { type MadeImage, makeImage, readLayout, skopeoCopy } from './made-images.ts'
+import { startRegistry } from './registry-servers.ts'
+import { startScriptedRegistry } from './scripted-registry.ts'
+
+let folder: string
+let made: MadeImage
+let archive: string
+let root: string
+let worker: ImageWorkerClient
+const logged: string[] = []
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'bulkhead-worker-'))
+  await chmod(folder, 0o711)
+  made = await makeImage(path.join(folder, 'made'))
+  archive = path.join(folder, 'web.tar')
+  await skopeoCopy(`oci:${made.layout}:made`, `docker-archive:${archive}:web:1`)
+})
+
+afterAll(() => rm(folder, { recursive: true }))
+
+beforeEach(async () => {
+  root = await mkdtemp(path.join(folder, 'root-'))
+  worker = await startImageWorker({ root, log: (line) => logged.push(line) })
+})
+
+afterEach(() => worker[Symbol.asyncDispose]())
+
+const importWeb = () => worker.importArchive(createReadStream(archive))
+const coded = (code: string) => expect.objectContaining({ code })
+
+test('an archive becomes an image with a root image that is a file system', async () => {
+  expect(await importWeb()).toEqual({ references: ['docker.io/library/web:1'] })
+  const phases = new Set<string>()
+  const image = await worker.rootImage('web:1', { onProgress: ({ phase }) => phases.add(phase) })
+  expect(image).toMatchObject({
+    runConfig: { Cmd: made.command, User: 'web:1000' },
+    sizeBytes: (await stat(image.path)).size,
+  })
+  expect((await lstat(image.path)).mode & 0o777).toBe(0o444)
+  expect([...phases]).toContain('write')
+  const unpacked = path.join(root, 'unpacked')
+  await run('unsquashfs', '-quiet', '-no-progress', '-d', unpacked, image.path)
+  expect(await readFile(path.join(unpacked, 'etc/top.conf'), 'utf8')).toBe('one top\n')
+  expect(await readFile(path.join(unpacked, 'etc/base.conf'), 'utf8')).toBe('one base\n')
+  expect(await readFile(path.join(unpacked, 'data'))).toEqual(
+    await readFile(path.join(folder, 'made/top/data')),
+  )
+  const beside = JSON.parse(await readFile(image.path.replace('.squashfs', '.json'), 'utf8'))
+  expect(beside).toMatchObject({ imageDigest: image.digest, runConfig: image.runConfig })
+})
+
+test('list() and inspect() say what the control API promises', async () => {
+  await importWeb()
+  const [entry, ...others] = await worker.list()
+  expect(others).toEqual([])
+  expect(entry).toMatchObject({ reference: 'docker.io/library/web:1', platform: 'linux/amd64' })
+  expect(new Date(entry?.pulledAt ?? 0).getTime()).toBeGreaterThan(Date.now() - 60_000)
+  const details = await worker.inspect('web:1')
+  expect(details).toMatchObject({
+    ...entry,
+    os: 'linux',
+    architecture: 'amd64',
+    run: { command: made.command, entrypoint: [], user: 'web:1000', cwd: '/srv', exposedPorts: ['80/tcp'] },
+  })
+  expect(details.layers).toHaveLength(2)
+  expect(details.sizeBytes).toBeGreaterThan(details.layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+  expect(details.rootImageSizeBytes).toBeUndefined()
+  await worker.rootImage('web:1')
+  expect((await worker.inspect('web:1')).rootImageSizeBytes).toBeGreaterThan(0)
+})
+
+test('a root image is built once, also when many ask at the same time, and found again afterwards', async () => {
+  await importWeb()
+  const images = await Promise.all(Array.from({ length: 5 }, () => worker.rootImage('web:1')))
+  expect(new Set(images.map(({ path: file }) => file)).size).toBe(1)
+  const [first] = images
+  const before = await stat(first?.path ?? '')
+  const phases: string[] = []
+  const again = await worker.rootImage(first?.digest ?? '', { onProgress: ({ phase }) => phases.push(phase) })
+  expect((await stat(again.path)).ino).toBe(before.ino)
+  expect(phases).toEqual([])
+})
+
+test('removing an image removes its root image; what guests need stays', async () => {
+  await importWeb()
+  const image = await worker.rootImage('web:1')
+  await expect(worker.remove('web:1', { inUse: [image.digest] })).rejects.toThrow(coded('oci.in-use'))
+  await worker.remove('web:1', { inUse: [image.digest], force: true })
+  expect(await worker.list()).toEqual([])
+  expect(await worker.rootImage(image.digest)).toEqual(image)
+  expect(await worker.sweep([])).toBeGreaterThan(image.sizeBytes)
+  expect(await readdir(path.join(root, 'images'))).toEqual([])
+  await expect(worker.rootImage(image.digest)).rejects.toThrow(coded('oci.not-found'))
+})
+
+test('errors arrive with their code, hint and data', async () => {
+  await expect(worker.inspect('nothing')).rejects.toThrow(
+    expect.objectContaining({
+      code: 'oci.not-found',
+      message: 'There is no image "nothing:latest" on this host',
+      hint: 'Fetch it with "bulkhead pull nothing:latest".',
+    }),
+  )
+})
+
+describe('pull()', () => {
+  test('pulls from a registry and reports at most ten times a second', async () => {
+    await using registry = await startRegistry(path.join(root, 'registry'), { auth: 'none' })
+    const reference = `${registry.host}/web:1`
+    await skopeoCopy(`oci:${made.layout}:made`, `docker://${reference}`, '--dest-tls-verify=false')
+    const seen: ImageProgress[] = []
+    const start = performance.now()
+    expect(await worker.pull({ reference }, { onProgress: (progress) => seen.push(progress) })).toMatchObject(
+      { reference, isNew: true },
+    )
+    const seconds = (performance.now() - start) / 1000
+    // The first of each phase and the last come at once.
+    expect(seen.length).toBeLessThanOrEqual(seconds * 10 + 3)
+    expect(seen.at(-1)?.layers.map(({ state }) => state)).toEqual(['done', 'done'])
+    await worker.rootImage(reference)
+  })
+
+  test('is cancelled by its signal, in the worker too', async () => {
+    const leaving = new AbortController()
+    await using registry = await startScriptedRegistry(made.layout, (request, response) => {
+      if (request.url?.includes('/blobs/') !== true) return false
+      response.on('close', () => closed.resolve())
+      response.writeHead(200)
+      response.write('x', () => leaving.abort())
+      return true
+    })
+    const closed = Promise.withResolvers<void>()
+    const pulled = worker.pull({ reference: `${registry.host}/web:made` }, { signal: leaving.signal })
+    await expect(pulled).rejects.toThrow(coded('oci.cancelled'))
+    await closed.promise
+    expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
+  })
+})
+
+describe('importArchive()', () => {
+  test('takes several archives at the same time', async () => {
+    const names = ['a:1', 'b:1', 'c:1']
+    await Promise.all(
+      names.map((name) => worker.importArchive(createReadStream(archive, { highWaterMark: 1000 }), { name })),
+    )
+    expect((await worker.list()).map(({ reference }) => reference).sort()).toEqual(
+      names.map((name) => `docker.io/library/${name}`),
+    )
+  })
+
+  test('a refused archive is not read to its end, and the next one is none the worse', async () => {
+    const endless = new Readable({ read: () => {} })
+    endless.push(Buffer.alloc(100_000, 'x'))
+    await expect(worker.importArchive(endless, { name: 'NOT A NAME' })).rejects.toThrow(
+      coded('oci.bad-reference'),
+    )
+    expect(endless.destroyed).toBe(true)
+    await importWeb()
+  })
+
+  test('a stream that breaks off is reported with its own error', async () => {
+    const broken = new PassThrough()
+    broken.write(Buffer.alloc(10_000))
+    const imported = worker.importArchive(broken)
+    broken.destroy(new Error('the client hung up'))
+    await expect(imported).rejects.toThrow('the client hung up')
+    expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
+  })
+
+  test('is cancelled by its signal while it waits for bytes', async () => {
+    const leaving = new AbortController()
+    const stalled = new PassThrough()
+    stalled.write(Buffer.alloc(10_000))
+    const imported = worker.importArchive(stalled, {
+      signal: leaving.signal,
+      onProgress: () => leaving.abort(),
+    })
+    await expect(imported).rejects.toThrow(coded('oci.cancelled'))
+    expect(stalled.destroyed).toBe(true)
+    await importWeb()
+  })
+})
+
+describe('a worker that dies', () => {
+  test('fails what is in flight with a clear error, and the next call has a new one', async () => {
+    await importWeb()
+    const pid = await worker.start()
+    const stalled = new PassThrough()
+    stalled.write(Buffer.alloc(1000))
+    const imported = worker.importArchive(stalled, { onProgress: () => process.kill(pid ?? 0, 'SIGKILL') })
+    await expect(imported).rejects.toThrow(
+      expect.objectContaining({
+        code: 'oci.worker-died',
+        message: expect.stringContaining('The image worker was ended by SIGKILL while it worked on this'),
+      }),
+    )
+    expect((await worker.list()).map(({ reference }) => reference)).toEqual(['docker.io/library/web:1'])
+    expect(await worker.start()).not.toBe(pid)
+    expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
+  })
+
+  test('many calls after its death start one new worker', async () => {
+    const pid = await worker.start()
+    process.kill(pid ?? 0, 'SIGKILL')
+    await Promise.allSettled([worker.list()])
+    const pids = await Promise.all([worker.start(), worker.start(), worker.start()])
+    expect(new Set(pids).size).toBe(1)
+    expect(pids[0]).not.toBe(pid)
+  })
+
+  test('ends by itself when its client is closed, and gives the store free', async () => {
+    const pid = await worker.start()
+    await worker[Symbol.asyncDispose]()
+    expect(() => process.kill(pid ?? 0, 0)).toThrow('ESRCH')
+    await expect(worker.list()).rejects.toThrow('it has been closed')
+    worker = await startImageWorker({ root })
+    expect(await worker.list()).toEqual([])
+  })
+})
+
+test('a store that cannot be opened fails the start with the reason', async () => {
+  const other = path.join(root, 'other')
+  await mkdir(path.join(other, 'store'), { recursive: true })
+  await writeFile(path.join(other, 'store/index.json'), 'x')
+  await writeFile(path.join(other, 'store/oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+  await expect(startImageWorker({ root: other })).rejects.toThrow(coded('oci.corrupt-store'))
+})
+
+test('a program that is not there fails the start', async () => {
+  await expect(startImageWorker({ root, execPath: '/nowhere/node' })).rejects.toThrow(
+    coded('oci.worker-died'),
+  )
+})
+
+test('a root image that is a link to something else is refused', async () => {
+  await importWeb()
+  const image = await worker.rootImage('web:1')
+  const aside = path.join(root, 'aside')
+  await rename(image.path, aside)
+  await symlink(aside, image.path)
+  await expect(worker.rootImage('web:1')).rejects.toThrow(/ELOOP/)
+})
+
+test('under a user of its own it owns the store, has no rights, and nobody else can read it', async () => {
+  // Only root can give it another user; for everybody else it runs as themselves.
+  const isRoot = process.getuid?.() === 0
+  const uid = isRoot ? 64_917 : (process.getuid?.() ?? 0)
+  const gid = isRoot ? 64_918 : (process.getgid?.() ?? 0)
+  const own = path.join(folder, 'own')
+  await mkdir(own)
+  await chmod(own, 0o711)
+  await using client = await startImageWorker({ root: own, uid, gid, log: (line) => logged.push(line) })
+  await client.importArchive(createReadStream(archive))
+  const image = await client.rootImage('web:1')
+  const status = await readFile(`/proc/${await client.start()}/status`, 'utf8')
+  expect(status).toMatch(new RegExp(`^Uid:(\\t${uid}){4}$`, 'm'))
+  expect(status).toMatch(new RegExp(`^Gid:(\\t${gid}){4}$`, 'm'))
+  if (isRoot) expect(status).toMatch(/^Groups:\s*$/m)
+  expect(status).toMatch(/^CapPrm:\t0+$/m)
+  expect(status).toMatch(/^CapEff:\t0+$/m)
+  expect(await stat(image.path)).toMatchObject({ uid, gid })
+  expect((await stat(path.join(own, 'store'))).mode & 0o777).toBe(0o700)
+  expect((await stat(path.join(own, 'images'))).mode & 0o777).toBe(0o755)
+  const { entry } = await readLayout(path.join(own, 'store'))
+  expect(image.digest).toBe(entry.digest)
+})
