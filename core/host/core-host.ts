@@ -14,6 +14,7 @@ import type { HostServices } from '../runtime/host-services.ts'
 import { Images } from '../runtime/images.ts'
 import { Jobs } from '../runtime/jobs.ts'
 import { LoopPool } from '../runtime/loop-pool.ts'
+import { ensureDom0Nodes } from '../xen/domain-nodes.ts'
 import { openHypervisor } from '../xen/hypervisor.ts'
 import { startRingWorker } from '../xen/ring/ring-worker-client.ts'
 import { openXenstore } from '../xen/xenstore/open.ts'
@@ -72,6 +73,7 @@ async function run(options: CoreHostOptions): Promise<void> {
     log,
   }
   const guests: Guests = new Guests(services)
+  await ensureDom0Nodes(xenstore)
   await guests.open()
   parts.defer(() => guests.close())
 

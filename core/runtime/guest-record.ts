@@ -1,5 +1,7 @@
 // What is kept of a guest on disk. docs/contracts/state.md.
+
 import type { ExitRecord, GuestMode, GuestState, GuestSummary, LaunchStep } from '../api/methods.ts'
+import type { GuestEnd } from './exit-records.ts'
 
 export const guestFormatVersion = 1
 
@@ -45,6 +47,8 @@ export interface GuestRecord {
   kernel?: string
   launch?: readonly LaunchStep[]
   exit?: ExitRecord
+  /** The end that is known while the domain is being taken away: it survives the core host. */
+  ending?: GuestEnd
 }
 
 /** The UUID of a guest's domain as Xen's tools write it. */

@@ -294,7 +294,8 @@ export class Guests {
   }
 
   async #cleanUp(guest: Guest, launched: Launched, end: GuestEnd): Promise<void> {
-    if (guest.record.state !== 'stopping') await this.#setState(guest, 'stopping')
+    guest.record.ending = end
+    await this.#setState(guest, 'stopping')
     await dismantle(guest.record, launched, this.#services)
     this.#running.delete(guest.id)
     await this.#settle(guest, end)
@@ -305,6 +306,7 @@ export class Guests {
     const { record, life } = guest
     const exit = exitRecord(end, new Date(this.#services.now()))
     record.exit = exit
+    delete record.ending
     delete record.domid
     await this.#setState(guest, 'exited')
     await life.streams.end()

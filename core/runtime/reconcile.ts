@@ -43,7 +43,7 @@ export async function reconcile(
       )
     }
     await undo(guest, domain, steps, services)
-    await results.ended(guest, { reason: 'lost' })
+    await results.ended(guest, guest.record.ending ?? { reason: 'lost' })
   }
   await removeStrays(adopted, services)
   const freed = services.loops.freeOrphans(`${services.stateFolder}/images`)
