@@ -127,6 +127,27 @@ describe('bulkhead run', () => {
     expect([status, stderr]).toEqual([code, `bulkhead: ${message}\n`])
   })
 
+  it('waits for the end of a guest whose program never ran, and says why once', async () => {
+    const message = 'Cannot run "nosuch": no such file or directory, or not in PATH'
+    const failed = Promise.withResolvers<void>()
+    const { socketPath, calls } = await coreWith(
+      async (peer) => {
+        await failed.promise
+        peer.exit({ reason: 'exec-failed', code: 127, message })
+      },
+      {
+        'guests.start': () => {
+          setImmediate(failed.resolve)
+          throw new ScriptedFailure({ code: 'guest.exec-failed', message, data: { exitCode: 127 } })
+        },
+        'guests.remove': () => ({}),
+      },
+    )
+    const { status, stderr } = await runCommand(['run', '--rm', 'busybox', 'nosuch'], { socketPath })
+    expect([status, stderr]).toEqual([127, `bulkhead: ${message}\n`])
+    expect(calls.map(({ method }) => method)).not.toContain('guests.remove')
+  })
+
   it('says nothing of its own when a signal ended the program', async () => {
     const { socketPath } = await coreWith((peer) =>
       peer.exit({ reason: 'signalled', signal: 9, code: 137, message: 'The program was ended by SIGKILL' }),

@@ -42,7 +42,8 @@ export async function run(context: CliContext, command: Command): Promise<number
     forwardsSignals: true,
     detachKeys,
   }
-  const end = await runSession(session, () => start(context, guest, options))
+  // A program that never ran has an exit record too: it comes on the stream, when nothing is left of the guest.
+  const end = await runSession(session, () => start(context, guest, options).catch(unlessItEnded))
   return await reportOutcome({ context, guest, name }, end)
 }
 
@@ -107,9 +108,18 @@ async function start(context: CliContext, guest: string, options: RunOptions): P
   try {
     await client.request('guests.start', { guest })
   } catch (error) {
-    if (options.rm) await removeQuietly(context, guest)
+    if (options.rm && !hasEnded(error)) await removeQuietly(context, guest)
     throw error
   }
+}
+
+function unlessItEnded(error: unknown): void {
+  if (!hasEnded(error)) throw error
+}
+
+/** The guest came up and its life is over already (docs/contracts/control.md, the answer to `guests.start`). */
+function hasEnded(error: unknown): boolean {
+  return error instanceof CoreError && typeof error.data?.exitCode === 'number'
 }
 
 /** Beside a failure that is told already. Most often it is gone: the core host removes such guests itself. */
