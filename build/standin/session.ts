@@ -17,18 +17,19 @@ type CheckHandler = (
   details: { isMainFrame: boolean },
 ) => boolean
 
-/** Electron's name of each permission, and Chromium's descriptor of it. */
-const permissions = {
-  'clipboard-read': { name: 'clipboard-read' },
-  'clipboard-sanitized-write': { name: 'clipboard-write' },
-  geolocation: { name: 'geolocation' },
-  notifications: { name: 'notifications' },
-  media: { name: 'microphone' },
-  midi: { name: 'midi' },
-  'idle-detection': { name: 'idle-detection' },
-  'window-management': { name: 'window-management' },
-  'storage-access': { name: 'storage-access' },
-} as const
+/** Electron's name of each permission, and Chromium's of what it covers. */
+const permissions = [
+  ['clipboard-read', 'clipboard-read'],
+  ['clipboard-sanitized-write', 'clipboard-write'],
+  ['geolocation', 'geolocation'],
+  ['notifications', 'notifications'],
+  ['media', 'microphone'],
+  ['media', 'camera'],
+  ['midi', 'midi'],
+  ['idle-detection', 'idle-detection'],
+  ['window-management', 'window-management'],
+  ['storage-access', 'storage-access'],
+] as const
 
 let requestHandler: RequestHandler | undefined
 let checkHandler: CheckHandler | undefined
@@ -50,16 +51,15 @@ export const session = {
 
 /** Electron grants what no handler refuses. */
 function isGranted(contents: WebContents, permission: string, url: string): boolean {
-  if (checkHandler?.(contents, permission, new URL(url).origin, { isMainFrame: true }) === false) return false
+  const { protocol, host } = new URL(url)
+  // Electron gives the origin as an address with a slash at its end.
+  const isChecked = checkHandler?.(contents, permission, `${protocol}//${host}/`, { isMainFrame: true })
+  if (isChecked === false) return false
   let granted = requestHandler === undefined
-  requestHandler?.(
-    contents,
-    permission,
-    (answer) => {
-      granted = answer
-    },
-    { requestingUrl: url, isMainFrame: true },
-  )
+  const onAnswer = (answer: boolean): void => {
+    granted = answer
+  }
+  requestHandler?.(contents, permission, onAnswer, { requestingUrl: url, isMainFrame: true })
   return granted
 }
 
@@ -69,10 +69,10 @@ export async function enforcePermissions(
   contents: WebContents,
   page: { readonly url: string; readonly chromiumOrigin: string },
 ): Promise<void> {
-  for (const [permission, descriptor] of Object.entries(permissions)) {
+  for (const [permission, name] of permissions) {
     const setting = isGranted(contents, permission, page.url) ? 'granted' : 'denied'
     await cdp.send('Browser.setPermission', {
-      permission: { ...descriptor },
+      permission: { name },
       setting,
       origin: page.chromiumOrigin,
     })

@@ -28,6 +28,9 @@ export class AppDriver implements AsyncDisposable {
     this.#control.on('error', () => {
       // The app has ended.
     })
+    process.once('close', () => {
+      for (const { reject } of this.#answers.values()) reject(new Error(`The app ended: ${this.output}`))
+    })
     createInterface({ input: this.#control }).on('line', (line) => this.#hear(line))
     for (const stream of [process.stdout, process.stderr])
       stream?.on('data', (chunk: Buffer) => {

@@ -10,6 +10,8 @@ interface Reader {
   readonly end: StreamEnd
   sent: number
   acknowledged: number
+  /** What was left out takes no room in the window. */
+  skippedTo: number
 }
 
 export class ScriptedStream {
@@ -37,6 +39,19 @@ export class ScriptedStream {
     for (const reader of this.#readers) this.#pump(reader)
   }
 
+  /** Leaves `count` bytes out for readers that are up to date, as the core host does for those that fell behind. */
+  skip(count: number): void {
+    const at = this.#bytes.length + count
+    this.#bytes = Buffer.concat([this.#bytes, Buffer.alloc(count)])
+    const payload = Buffer.alloc(8)
+    payload.writeBigUInt64LE(BigInt(count))
+    for (const reader of this.#readers) {
+      reader.sent = at
+      reader.skippedTo = at
+      reader.end.send('skip', 1, at, payload)
+    }
+  }
+
   exit(record: ExitRecord): void {
     this.#exit = record
     for (const reader of this.#readers) this.#pump(reader)
@@ -50,7 +65,7 @@ export class ScriptedStream {
   }
 
   serve(end: StreamEnd): void {
-    const reader: Reader = { end, sent: 0, acknowledged: 0 }
+    const reader: Reader = { end, sent: 0, acknowledged: 0, skippedTo: 0 }
     this.#readers.add(reader)
     end.onClose(() => this.#readers.delete(reader))
     end.onFrame(({ kind, stream, offset, payload }) => {
@@ -71,7 +86,7 @@ export class ScriptedStream {
 
   #pump(reader: Reader): void {
     while (reader.sent < this.#bytes.length) {
-      const room = reader.acknowledged + windowBytes - reader.sent
+      const room = Math.max(reader.acknowledged, reader.skippedTo) + windowBytes - reader.sent
       if (room <= 0) return
       const until = Math.min(reader.sent + Math.min(frameBytes, room), this.#bytes.length)
       reader.end.send('data', 1, reader.sent, this.#bytes.subarray(reader.sent, until))
