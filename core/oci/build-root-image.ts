@@ -98,7 +98,9 @@ class Build {
   readonly #names: readonly string[]
   readonly #indexes: LayerIndex[] = []
   /** For each layer, bottom first: where the contents of its entries went. */
-  readonly #contents: Map<number, ContentId>[] = []
+  readonly #contents: Map<number, ContentId>[]
+  /** Contents taken in so far, with their holes. */
+  #contentBytes = 0
 
   constructor(options: BuildRootImageOptions, writer: ImageWriter, progress: BuildMeter) {
     this.#options = options
@@ -160,36 +162,34 @@ class Build {
         onRead: (bytes) => this.#progress.add(bytes),
         ready: () => this.#writer.ready(),
       },
-      contentHandler(this.#writer, contents, isWanted),
+      this.#contentHandler(contents, isWanted),
     )
   }
-}
 
-/** Passes the contents of wanted files on to the writer. */
-function contentHandler(
-  writer: ImageWriter,
-  contents: Map<number, ContentId>,
-  isWanted: (entry: TarEntry) => boolean,
-): TarHandler {
-  let isWriting = false
-  let logicalBytes = 0
-  return {
-    entry(entry) {
-      logicalBytes += entry.sizeBytes
-      if (logicalBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
-      isWriting = entry.type === 'file' && entry.sizeBytes > 0 && isWanted(entry)
-      if (isWriting) contents.set(entry.ordinal, writer.beginFile(entry.sizeBytes))
-    },
-    data(chunk) {
-      if (isWriting) writer.write(chunk)
-    },
-    hole(sizeBytes) {
-      if (isWriting) writer.writeHole(sizeBytes)
-    },
-    end() {
-      if (isWriting) writer.endFile()
-      isWriting = false
-    },
+  /** Passes the contents of wanted files on to the writer. */
+  #contentHandler(contents: Map<number, ContentId>, isWanted: (entry: TarEntry) => boolean): TarHandler {
+    const writer = this.#writer
+    let isWriting = false
+    return {
+      entry: (entry) => {
+        isWriting = entry.type === 'file' && entry.sizeBytes > 0 && isWanted(entry)
+        if (!isWriting) return
+        // Holes are not stored in the layer: its own size says nothing about them.
+        this.#contentBytes += entry.sizeBytes
+        if (this.#contentBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
+        contents.set(entry.ordinal, writer.beginFile(entry.sizeBytes))
+      },
+      data(chunk) {
+        if (isWriting) writer.write(chunk)
+      },
+      hole(sizeBytes) {
+        if (isWriting) writer.writeHole(sizeBytes)
+      },
+      end() {
+        if (isWriting) writer.endFile()
+        isWriting = false
+      },
+    }
   }
 }
 

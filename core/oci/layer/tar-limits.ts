@@ -6,6 +6,8 @@ export const TAR_LIMITS = {
   metadataBytes: 1024 * 1024,
   /** Records in one PAX header, apart from the pairs of a sparse map. */
   paxRecords: 1000,
+  /** Names, link targets and extended attributes of all entries of a layer: what its index keeps in memory. */
+  indexBytes: 256 * 1024 * 1024,
   /** Data regions of one sparse file. */
   sparseRegions: 1_000_000,
   /** Linux: XATTR_SIZE_MAX and XATTR_NAME_MAX (include/uapi/linux/limits.h). */

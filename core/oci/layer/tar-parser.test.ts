@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { TAR_LIMITS } from './tar-limits.ts'
+import { TarParser } from './tar-parser.ts'
 import { parseTar } from './testing/parse-tar.ts'
 import {
   directory,
@@ -275,6 +276,24 @@ describe('malformed archives are refused', () => {
       paxRecord(`k${index}`, 'v'),
     )
     expect(() => parseTar(pax(Buffer.concat(records)))).toThrow(/more than 1000 records/)
+  })
+
+  test('global headers that add up to more than 1 MiB are refused', () => {
+    const header = (key: string) => metadataMember('g', paxRecord(key, Buffer.alloc(600_000)))
+    expect(() => parseTar(Buffer.concat([header('a'), header('a'), header('b')]))).toThrow(/more than 1 MiB/)
+  })
+
+  test('attributes that would fill the memory are refused', () => {
+    const parser = new TarParser('layer 1', { entry() {}, data() {}, hole() {}, end() {} })
+    const names = Array.from({ length: 16 }, (_, index) => [`user.${index}`, Buffer.alloc(65_536)])
+    const member = memberBytes(file('f', '', { xattrs: Object.fromEntries(names) }))
+    expect(member.length).toBeGreaterThan(1024 * 1024)
+    const refused = memberBytes(file('f', '', { xattrs: Object.fromEntries(names.slice(1)) }))
+    expect(() => parser.write(member)).toThrow(/1 MiB is allowed/)
+    const other = new TarParser('layer 1', { entry() {}, data() {}, hole() {}, end() {} })
+    expect(() => {
+      for (let count = 0; count < 300; count++) other.write(refused)
+    }).toThrow(expect.objectContaining({ code: 'oci.limit', data: { which: 'layerIndexBytes' } }))
   })
 
   test('the error names the layer, the entry and where it is', () => {

@@ -69,6 +69,7 @@ export class TarParser {
   #padding = 0
   #zeroBlocks = 0
   #entryCount = 0
+  #indexBytes = 0
   #metadata = Buffer.alloc(0)
   #metadataFlag = ''
   #globals: ReadonlyMap<ByteString, Buffer> = NO_RECORDS.values
@@ -199,7 +200,12 @@ export class TarParser {
     const isSparse = sparsePairs.length > 0 || [...values.keys()].some((key) => key.startsWith('GNU.sparse.'))
     if (isSparse || NEVER_GLOBAL.some((key) => values.has(key)))
       throw new TarFormatError('a global PAX header sets a path, size or sparse map for all entries')
-    this.#globals = new Map([...this.#globals, ...values])
+    const globals = new Map(this.#globals)
+    for (const [key, value] of values) globals.set(key, Buffer.from(value))
+    const bytes = [...globals].reduce((sum, [key, value]) => sum + key.length + value.length, 0)
+    if (bytes > TAR_LIMITS.metadataBytes)
+      throw new TarFormatError('its global PAX headers hold more than 1 MiB')
+    this.#globals = globals
   }
 
   #beginEntry(flag: string, block: Buffer): void {
@@ -211,7 +217,7 @@ export class TarParser {
     this.#longLink = null
     this.#path = entryPath(headers)
     const entry = readEntry(headers, this.#path, this.#entryCount++)
-    if (this.#entryCount > LIMITS.layerEntries) throw this.#tooManyEntries()
+    this.#checkLimits(entry)
     // As in Go's archive/tar, only files carry data, whatever the size of other entries says.
     if (entry.type !== 'file') this.#handler.entry(entry)
     else if (flag === 'S') this.#beginOldSparseFile(entry, block)
@@ -283,12 +289,17 @@ export class TarParser {
     this.#handler.end()
   }
 
-  #tooManyEntries(): OciError {
-    return new OciError(
-      'oci.limit',
-      `Cannot read ${this.#layerName}: it has more than ${LIMITS.layerEntries} entries`,
-      { data: { which: 'layerEntries' } },
-    )
+  #checkLimits({ path, linkTarget, xattrs }: TarEntry): void {
+    this.#indexBytes += path.length + linkTarget.length
+    for (const [name, value] of xattrs ?? []) this.#indexBytes += name.length + value.length
+    if (this.#entryCount > LIMITS.layerEntries)
+      throw this.#limit('layerEntries', `it has more than ${LIMITS.layerEntries} entries`)
+    if (this.#indexBytes > TAR_LIMITS.indexBytes)
+      throw this.#limit('layerIndexBytes', 'its names and attributes take more than 256 MiB')
+  }
+
+  #limit(which: string, reason: string): OciError {
+    return new OciError('oci.limit', `Cannot read ${this.#layerName}: ${reason}`, { data: { which } })
   }
 
   #corrupt(reason: string): OciError {
