@@ -14,16 +14,22 @@ import {
 } from './manifest.ts'
 import { choosePlatform, noPlatform, platformFits } from './platform.ts'
 import type { LayerProgress, OnProgress, ProgressPhase } from './progress.ts'
-import type { BlobHold } from './store/blob-store.ts'
-import type { BlobWriter } from './store/blob-writer.ts'
+import type { BlobHold, BlobStore } from './store/blob-store.ts'
 import type { ImageStore } from './store/image-store.ts'
 
 /** Where an image's content comes from: a registry's repository, or an archive. */
 export interface ImageSource {
   /** The bytes of an index, manifest or config; whoever asked verifies them. */
   readDocument(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Buffer>
-  /** Writes the bytes of a layer. */
-  fillLayer(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void>
+  /** Puts a layer into the store, verified. `what` names it in errors. */
+  bringLayer(descriptor: Descriptor, what: string, options: BringLayerOptions): Promise<void>
+}
+
+export interface BringLayerOptions {
+  readonly blobs: BlobStore
+  readonly signal: AbortSignal
+  /** Told the bytes so far. */
+  readonly onProgress: (bytesDone: number) => void
 }
 
 export interface TransferOptions {
@@ -94,12 +100,9 @@ export async function transferImage(
   missing.sort((a, b) => b.size - a.size)
   await inParallel(missing, options.parallel, signal, async (layer, groupSignal) => {
     tracker.update(layer, 0, 'active')
-    await store.blobs.ingest(
-      `layer ${shortDigest(layer.digest)} of ${name}`,
-      layer,
-      (writer, fillSignal) => source.fillLayer(layer, writer, fillSignal),
-      { signal: groupSignal, onProgress: (bytes) => tracker.update(layer, bytes, 'active') },
-    )
+    const onProgress = (bytesDone: number) => tracker.update(layer, bytesDone, 'active')
+    const what = `layer ${shortDigest(layer.digest)} of ${name}`
+    await source.bringLayer(layer, what, { blobs: store.blobs, signal: groupSignal, onProgress })
     tracker.update(layer, layer.size, 'done')
   })
   throwIfCancelled(signal, `store ${name}`)

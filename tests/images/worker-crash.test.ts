@@ -99,7 +99,7 @@ test.each([0.01, 0.5, 0.99])('killed after %f of an archive was sent', async (pa
   await expectThatItWorksNow()
 })
 
-test.each(['index', 'verify'] as const)('killed in the phase "%s" of an import', async (phase) => {
+test.each(['receive', 'verify'] as const)('killed in the phase "%s" of an import', async (phase) => {
   await Promise.allSettled([importWeb({ onProgress: killingAt(phase) })])
   await expectSoundStore()
   await expectThatItWorksNow()

@@ -23,7 +23,7 @@ import type { LayerProgress } from '../progress.ts'
 import type { StoredBlob } from '../store/blob-store.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import { type ArchiveContext, type ArchiveImage, type ImportedImage, usableNames } from './archive-image.ts'
-import type { ArchiveIndex, ArchiveMember } from './archive-index.ts'
+import type { ArchiveMember, ReceivedArchive } from './received-archive.ts'
 
 const imageSchema = z.object({
   Config: z.string(),
@@ -40,7 +40,7 @@ const LAYER_TYPES: Readonly<Record<LayerCompression, string>> = {
 }
 
 /** The images that `manifest.json` lists. Throws `oci.bad-archive`, `oci.corrupt-image`. */
-export async function dockerImages(archive: ArchiveIndex): Promise<ArchiveImage[]> {
+export async function dockerImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
   const what = 'manifest.json of the archive'
   const bytes = await archive.readAll(archive.require('manifest.json'), LIMITS.manifestBytes)
   const listed = check(z.array(imageSchema).max(LIMITS.indexEntries), parseStrictJson(bytes, what), what)
@@ -52,7 +52,7 @@ export async function dockerImages(archive: ArchiveIndex): Promise<ArchiveImage[
 
 async function bringImage(
   image: ListedImage,
-  archive: ArchiveIndex,
+  archive: ReceivedArchive,
   context: ArchiveContext,
 ): Promise<ImportedImage> {
   const { store, hold, platform } = context
@@ -78,7 +78,9 @@ async function bringImage(
     const diffId = config.diffIds[position]
     if (diffId === undefined) continue
     const what = `layer ${position + 1} of ${name}`
-    layers.push(await bringLayer({ member, diffId, what }, archive, context, progress.forLayer(position)))
+    progress.update(position, 'active')
+    layers.push(await bringLayer({ member, diffId, what }, archive, context))
+    progress.update(position, 'done')
   }
   const document = {
     schemaVersion: 2,
@@ -94,55 +96,18 @@ async function bringImage(
 
 async function bringLayer(
   { member, diffId, what }: { member: ArchiveMember; diffId: Digest; what: string },
-  archive: ArchiveIndex,
+  archive: ReceivedArchive,
   { store, hold, signal }: ArchiveContext,
-  onProgress: (bytes: number) => void,
 ): Promise<{ mediaType: string; digest: Digest; size: number }> {
-  const compression = detectCompression(await readHead(archive, member), what)
-  let blob: StoredBlob
-  if (compression === 'none') {
-    // Not compressed: the blob is what the diff id speaks of, so it is verified by being stored.
-    hold.add(diffId)
-    const expected = { digest: diffId, size: member.sizeBytes }
-    blob = await store.blobs.ingest(
-      what,
-      expected,
-      (writer, flight) => copy(archive, member, writer, flight),
-      {
-        signal,
-        onProgress,
-      },
-    )
-  } else {
-    blob = await store.blobs.take(
-      what,
-      { size: member.sizeBytes },
-      (writer) => copy(archive, member, writer, signal),
-      onProgress,
-    )
-    hold.add(blob.digest)
-    await requireDiffId(store.blobs.pathOf(blob.digest), { diffId, what, signal })
-  }
-  onProgress(member.sizeBytes)
+  throwIfCancelled(signal, 'import the archive')
+  const compression = detectCompression(await archive.readHead(member, COMPRESSION_MAGIC_BYTES), what)
+  // Not compressed, the blob is what the diff id speaks of: it is verified by being stored.
+  const digest = compression === 'none' ? diffId : member.digest
+  const blob: StoredBlob = { digest, size: member.sizeBytes }
+  hold.add(digest)
+  await archive.moveTo(store.blobs, member, blob, what)
+  if (compression !== 'none') await requireDiffId(store.blobs.pathOf(digest), { diffId, what, signal })
   return { mediaType: LAYER_TYPES[compression], ...blob }
-}
-
-async function copy(
-  archive: ArchiveIndex,
-  member: ArchiveMember,
-  writer: { write(bytes: Uint8Array): Promise<void> },
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  for await (const chunk of archive.stream(member)) {
-    throwIfCancelled(signal, 'import the archive')
-    await writer.write(chunk)
-  }
-}
-
-async function readHead(archive: ArchiveIndex, member: ArchiveMember): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  for await (const chunk of archive.stream(member, COMPRESSION_MAGIC_BYTES)) chunks.push(chunk)
-  return Buffer.concat(chunks)
 }
 
 /** Unpacks a compressed layer to hash what is in it. */
@@ -180,21 +145,15 @@ class LayersProgress {
     this.#context = context
   }
 
-  forLayer(position: number): (bytesDone: number) => void {
-    return (bytesDone) => {
-      const layer = this.#layers[position]
-      if (layer === undefined) return
-      this.#layers[position] = {
-        ...layer,
-        bytesDone,
-        state: bytesDone === layer.bytesTotal ? 'done' : 'active',
-      }
-      this.#context.onProgress?.({
-        phase: 'verify',
-        bytesDone: this.#layers.reduce((sum, each) => sum + each.bytesDone, 0),
-        bytesTotal: this.#totalBytes,
-        layers: [...this.#layers],
-      })
-    }
+  update(position: number, state: 'active' | 'done'): void {
+    const layer = this.#layers[position]
+    if (layer === undefined) return
+    this.#layers[position] = { ...layer, bytesDone: state === 'done' ? layer.bytesTotal : 0, state }
+    this.#context.onProgress?.({
+      phase: 'verify',
+      bytesDone: this.#layers.reduce((sum, each) => sum + each.bytesDone, 0),
+      bytesTotal: this.#totalBytes,
+      layers: [...this.#layers],
+    })
   }
 }

@@ -10,10 +10,10 @@ import { familiarReference, formatReference, type ImageReference, parseReference
 import type { ImageStore } from '../store/image-store.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import type { ArchiveImage } from './archive-image.ts'
-import { ArchiveIndex } from './archive-index.ts'
 import { dockerImages } from './docker-archive.ts'
 import { dirImages, layoutImages } from './layout-archive.ts'
-import { spoolArchive } from './spool.ts'
+import { receiveArchive } from './receive-archive.ts'
+import type { ReceivedArchive } from './received-archive.ts'
 
 export interface ImportOptions {
   /** The reference to give to the image, instead of the archive's own. */
@@ -36,16 +36,9 @@ export async function importArchive(
   { name, sizeBytes = 0, platform = machinePlatform(), signal, onProgress }: ImportOptions = {},
 ): Promise<string[]> {
   const wanted = name === undefined ? undefined : parseImportName(name)
-  const report = (phase: 'receive' | 'index', bytesTotal: number) => (bytesDone: number) =>
-    onProgress?.({ phase, bytesDone, bytesTotal: Math.max(bytesTotal, bytesDone), layers: [] })
-  await using spool = await spoolArchive(bytes, store.blobs, {
-    signal,
-    onReceived: report('receive', sizeBytes),
-  })
-  const archive = await ArchiveIndex.read(spool.path, {
-    signal,
-    onProgress: report('index', spool.sizeBytes),
-  })
+  const onReceived = (bytesDone: number) =>
+    onProgress?.({ phase: 'receive', bytesDone, bytesTotal: Math.max(sizeBytes, bytesDone), layers: [] })
+  await using archive = await receiveArchive(bytes, store.blobs, { signal, onReceived })
   const images = await listImages(archive)
   using hold = store.blobs.hold()
   const references: string[] = []
@@ -61,13 +54,13 @@ export async function importArchive(
   return references
 }
 
-async function listImages(archive: ArchiveIndex): Promise<ArchiveImage[]> {
+async function listImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
   const images = await readImages(archive)
   if (images.length > 0) return images
   throw new OciError('oci.bad-archive', 'Cannot import the archive: it holds no image')
 }
 
-async function readImages(archive: ArchiveIndex): Promise<ArchiveImage[]> {
+async function readImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
   // `docker save` since version 25 writes both kinds; the layout has the digests.
   const layout = prefixOf(archive, 'oci-layout')
   if (layout !== undefined) return layoutImages(archive, layout)
@@ -94,7 +87,7 @@ async function readImages(archive: ArchiveIndex): Promise<ArchiveImage[]> {
 }
 
 /** The folder in which a file of this name stands: the root, or the one folder that was packed. */
-function prefixOf(archive: ArchiveIndex, name: string): string | undefined {
+function prefixOf(archive: ReceivedArchive, name: string): string | undefined {
   if (archive.find(name) !== undefined) return ''
   for (const member of archive.names) {
     const [folder, file, ...rest] = member.split('/')

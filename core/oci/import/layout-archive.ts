@@ -10,13 +10,13 @@ import { choosePlatform } from '../platform.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import { type ImageSource, locateManifest, transferImage } from '../transfer.ts'
 import { type ArchiveContext, type ArchiveImage, type ImportedImage, usableNames } from './archive-image.ts'
-import type { ArchiveIndex, ArchiveMember } from './archive-index.ts'
+import type { ArchiveMember, ReceivedArchive } from './received-archive.ts'
 
 const IMAGE_NAME = 'io.containerd.image.name'
 const REF_NAME = 'org.opencontainers.image.ref.name'
 
 /** The images of the OCI layout under `prefix` (empty, or a folder with its slash). Throws `oci.bad-archive`. */
-export async function layoutImages(archive: ArchiveIndex, prefix: string): Promise<ArchiveImage[]> {
+export async function layoutImages(archive: ReceivedArchive, prefix: string): Promise<ArchiveImage[]> {
   const version = parseStrictJson(
     await archive.readAll(archive.require(`${prefix}oci-layout`), 1024),
     'oci-layout of the archive',
@@ -41,7 +41,7 @@ export async function layoutImages(archive: ArchiveIndex, prefix: string): Promi
 }
 
 /** The one image of a skopeo `dir:` folder: `manifest.json` is the manifest, blobs are files named by their digits. */
-export async function dirImages(archive: ArchiveIndex, prefix: string): Promise<ArchiveImage[]> {
+export async function dirImages(archive: ReceivedArchive, prefix: string): Promise<ArchiveImage[]> {
   const bytes = await archive.readAll(archive.require(`${prefix}manifest.json`), LIMITS.manifestBytes)
   const document = parseDocument(bytes, undefined, 'manifest.json of the archive')
   const digest = digestOf(bytes)
@@ -53,7 +53,7 @@ export async function dirImages(archive: ArchiveIndex, prefix: string): Promise<
 }
 
 /** skopeo puts the manifests of an index into `<digits>.manifest.json`. */
-function blobOrManifest(archive: ArchiveIndex, prefix: string, hex: string): string {
+function blobOrManifest(archive: ReceivedArchive, prefix: string, hex: string): string {
   const manifest = `${prefix}${hex}.manifest.json`
   return archive.find(manifest) === undefined ? `${prefix}${hex}` : manifest
 }
@@ -118,7 +118,7 @@ function nameOf({ annotations }: Descriptor): string | undefined {
   return name === 'latest' ? undefined : name
 }
 
-function memberSource(archive: ArchiveIndex, pathOf: (digest: Digest) => string): ImageSource {
+function memberSource(archive: ReceivedArchive, pathOf: (digest: Digest) => string): ImageSource {
   const find = (descriptor: Descriptor): ArchiveMember => {
     const member = archive.require(pathOf(descriptor.digest))
     if (member.sizeBytes === descriptor.size) return member
@@ -129,12 +129,7 @@ function memberSource(archive: ArchiveIndex, pathOf: (digest: Digest) => string)
   }
   return {
     readDocument: async (descriptor) => archive.readAll(find(descriptor), LIMITS.configBytes),
-    fillLayer: async (descriptor, writer, signal) => {
-      for await (const chunk of archive.stream(find(descriptor))) {
-        signal.throwIfAborted()
-        await writer.write(chunk)
-      }
-    },
+    bringLayer: (descriptor, what, { blobs }) => archive.moveTo(blobs, find(descriptor), descriptor, what),
   }
 }
 

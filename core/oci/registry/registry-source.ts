@@ -8,7 +8,7 @@ import { type Descriptor, parseDocument } from '../manifest.ts'
 import { ACCEPTED_MANIFESTS, documentKind } from '../media-types.ts'
 import { familiarReference, type ImageReference } from '../reference.ts'
 import type { BlobWriter } from '../store/blob-writer.ts'
-import type { ImageSource } from '../transfer.ts'
+import type { BringLayerOptions, ImageSource } from '../transfer.ts'
 import { type RetryPolicy, retrying, TransientFailure } from './backoff.ts'
 import { type HttpResponse, readBody } from './http-client.ts'
 import type { RegistryConnection } from './registry-connection.ts'
@@ -74,7 +74,16 @@ export class RegistrySource implements ImageSource {
     })
   }
 
-  async fillLayer(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
+  async bringLayer(
+    descriptor: Descriptor,
+    what: string,
+    { blobs, signal, onProgress }: BringLayerOptions,
+  ): Promise<void> {
+    const fill = (writer: BlobWriter, flight: AbortSignal) => this.#fill(descriptor, writer, flight)
+    await blobs.ingest(what, descriptor, fill, { signal, onProgress })
+  }
+
+  async #fill(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
     let bytesAtLastFailure = 0
     const hasProgressed = () => {
       const gained = writer.sizeBytes - bytesAtLastFailure

@@ -1,11 +1,13 @@
 // The content-addressed part of the store: `blobs/<algorithm>/<hex>` of an OCI layout (image-layout.md). What lies
 // there was put there by us, complete and verified, so a file of the right size needs no second look.
 
-import { mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import {
   type Digest,
   type DigestAlgorithm,
+  Digester,
   digestAlgorithm,
   digestFromHex,
   digestHex,
@@ -13,11 +15,11 @@ import {
   isDigest,
   requireSameDigest,
 } from '../digest.ts'
-import { hasCode, OciError } from '../errors.ts'
+import { fromDiskError, hasCode, OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import { type FlightOptions, SingleFlight } from '../single-flight.ts'
 import { BlobWriter, type ExpectedBlob } from './blob-writer.ts'
-import { syncFolder, temporaryName } from './durable-file.ts'
+import { commitFile, syncFolder, temporaryName } from './durable-file.ts'
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512']
 
@@ -131,6 +133,31 @@ export class BlobStore {
     return await writer.commit()
   }
 
+  /**
+   * Takes over a complete file beside the blobs: it is moved, not copied. `actual` is what its bytes were seen to be.
+   * Throws `oci.size-mismatch`, `oci.digest-mismatch`.
+   */
+  async adopt(what: string, file: string, actual: StoredBlob, expected: StoredBlob): Promise<void> {
+    if (actual.size !== expected.size) {
+      throw new OciError(
+        'oci.size-mismatch',
+        `Cannot accept ${what}: it has ${actual.size} bytes, not ${expected.size}`,
+      )
+    }
+    const algorithm = digestAlgorithm(expected.digest)
+    const isSameKind = digestAlgorithm(actual.digest) === algorithm
+    requireSameDigest(what, expected.digest, isSameKind ? actual.digest : await digestOfFile(file, algorithm))
+    if (await this.has(expected)) return
+    const handle = await open(file, 'r')
+    try {
+      await commitFile(handle, file, this.pathOf(expected.digest), 0o444)
+    } catch (error) {
+      throw fromDiskError(`store ${what}`, error)
+    } finally {
+      await handle.close()
+    }
+  }
+
   /** Keeps blobs from being swept until the result is disposed. */
   hold(): BlobHold {
     return new BlobHold(this.#held)
@@ -201,4 +228,10 @@ export class BlobHold implements Disposable {
     }
     this.#mine.clear()
   }
+}
+
+async function digestOfFile(file: string, algorithm: DigestAlgorithm): Promise<Digest> {
+  const digester = new Digester(algorithm)
+  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) digester.update(chunk)
+  return digester.finish()
 }
