@@ -111,7 +111,8 @@ static void start_running(struct machine *machine) {
 void machine_handle_report(struct machine *machine, const struct process_report *report) {
   uint8_t frame[FRAME_SMALL_BYTES];
   switch (report->kind) {
-    case PROCESS_NOTHING: return;
+    case PROCESS_NOTHING:
+    case PROCESS_WATCHED: return;
     case PROCESS_PREPARED:
       machine->is_prepared = true;
       take_terminal(machine, report->terminal);

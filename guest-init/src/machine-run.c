@@ -6,10 +6,11 @@
 
 #include "clock.h"
 #include "machine.h"
+#include "self-kill.h"
 
 #define FRAMES_PER_TURN 64
 
-enum { FILE_CHILDREN, FILE_STOP, FILE_REPORTS, FILE_EVENTS, FILE_INPUT, FILE_CONSOLE, FILE_OUTPUTS, FILE_COUNT = FILE_OUTPUTS + 2 };
+enum { FILE_CHILDREN, FILE_STOP, FILE_REPORTS, FILE_EVENTS, FILE_INPUT, FILE_CONSOLE, FILE_KILLS, FILE_OUTPUTS, FILE_COUNT = FILE_OUTPUTS + 2 };
 
 static bool take_signals(int file) {
   struct signalfd_siginfo information;
@@ -62,6 +63,12 @@ static int timeout_ms(struct machine *machine) {
   return deadline_ms - now_ms > INT_MAX ? INT_MAX : (int)(deadline_ms - now_ms);
 }
 
+/* It hangs up when everything that was watched is gone. */
+static void forget_kill_file(struct process *process) {
+  close(process->kill_file);
+  process->kill_file = -1;
+}
+
 /* A file of −1 is passed over by poll(2): what cannot go on must not wake us by its hang-up either. */
 static void sleep_until_something(struct machine *machine) {
   struct pollfd files[FILE_COUNT];
@@ -74,13 +81,16 @@ static void sleep_until_something(struct machine *machine) {
   files[FILE_INPUT] = (struct pollfd){
       .fd = input_waits_for_program(&machine->input) ? machine->input.file : -1, .events = POLLOUT};
   files[FILE_CONSOLE] = (struct pollfd){.fd = console_is_full ? machine->console.file : -1, .events = POLLOUT};
+  files[FILE_KILLS] = (struct pollfd){.fd = machine->process.kill_file, .events = POLLIN};
   for (size_t i = 0; i < 2; i++) {
     const struct output *output = &machine->outputs[i];
     bool waits = machine->phase == MACHINE_RUNNING && output->state == OUTPUT_WAITS_FOR_PROGRAM;
     files[FILE_OUTPUTS + i] = (struct pollfd){.fd = waits ? output->file : -1, .events = POLLIN};
   }
   if (machine->phase == MACHINE_LEAVING) channel_watch_host(&machine->channel);
-  poll(files, FILE_COUNT, timeout_ms(machine));
+  if (poll(files, FILE_COUNT, timeout_ms(machine)) <= 0) return;
+  if (files[FILE_KILLS].revents & POLLIN) self_kill_take(machine->process.kill_file, machine->process.pid);
+  else if (files[FILE_KILLS].revents != 0) forget_kill_file(&machine->process);
 }
 
 void machine_run(struct machine *machine) {

@@ -54,6 +54,7 @@ bool process_start(const struct bundle *bundle, struct process *process, struct 
   *process = (struct process){
       .pid = (pid_t)pid,
       .report_file = pipes.report[0],
+      .kill_file = -1,
       .input_file = keep_end(pipes.input[1]),
       .output_file = keep_end(pipes.output[0]),
       .error_file = keep_end(pipes.error[0]),
@@ -85,7 +86,12 @@ struct process_report process_read_report(struct process *process) {
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return report;
   report.kind = length == (ssize_t)sizeof content ? content.kind : PROCESS_STARTED;
   report.failure = content.failure;
-  report.terminal = keep_end(carried_file(&message));
+  int file = keep_end(carried_file(&message));
+  if (report.kind == PROCESS_WATCHED) {
+    process->kill_file = file;
+    return report;
+  }
+  report.terminal = file;
   if (report.kind != PROCESS_PREPARED) {
     close(process->report_file);
     process->report_file = -1;

@@ -9,11 +9,13 @@
 struct process {
   pid_t pid;       /* in the machine's own PID namespace; 0 before the start */
   int report_file; /* what the child tells; closed (-1) when the program runs */
+  int kill_file;   /* tells of the program's SIGKILL for itself (self-kill.h); -1 without */
   int input_file, output_file, error_file; /* our ends of its pipes, non-blocking; -1 with a terminal */
 };
 
 enum process_report_kind {
   PROCESS_NOTHING,    /* nothing to read now */
+  PROCESS_WATCHED,    /* the program's SIGKILL for itself will be noticed; kept in `kill_file` */
   PROCESS_PREPARED,   /* everything is set up, the program comes next; with its terminal's master if it has one */
   PROCESS_STARTED,    /* execve(2) succeeded, or the child ended without a word */
   PROCESS_NO_PROGRAM, /* the program cannot be executed */

@@ -17,6 +17,7 @@
 #include "log.h"
 #include "mounts.h"
 #include "root.h"
+#include "self-kill.h"
 #include "terminal.h"
 #include "users.h"
 
@@ -135,6 +136,8 @@ void program_become(const struct bundle *bundle, int input, int output, int erro
     fail(&set_up.failure, "start-program", ENOMEM, "cannot keep the environment");
     goto failed;
   }
+  int watch_file = self_kill_watch(); /* needs root's rights */
+  if (watch_file >= 0) report(&set_up, PROCESS_WATCHED, watch_file);
   if (!place_standard_files(&set_up) || !users_become(&set_up.user, &set_up.failure)) goto failed;
   report(&set_up, PROCESS_PREPARED, master);
   set_up.failure.error = environment_execute(&bundle->process.arguments, &environment);

@@ -4,7 +4,8 @@
 #include "failure.h"
 #include "process.h"
 
-/* What the child tells guest-init, one message each; a terminal's master travels beside PREPARED. */
+/* What the child tells guest-init, one message each; a terminal's master travels beside PREPARED,
+   the file of WATCHED beside that. */
 struct program_message {
   enum process_report_kind kind;
   struct failure failure;

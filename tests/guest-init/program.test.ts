@@ -47,6 +47,36 @@ describe('end of the program', () => {
     expect(await machine.exit()).toBe('signal 9')
   })
 
+  it.each([
+    'kill -9 $$',
+    'kill -9 1; sleep 1000',
+    '(kill -9 1) & wait; sleep 1000',
+  ])('is ended by a SIGKILL of its own, as in a machine of its own: %s', async (script) => {
+    await using machine = boot({ argv: ['sh', '-c', script] })
+    expect(await machine.exit()).toBe('signal 9')
+  })
+
+  it('is ended by a SIGKILL of its own as any user', async () => {
+    await using machine = boot({ argv: ['sh', '-c', 'kill -9 $$'], user: 'web' })
+    expect(await machine.exit()).toBe('signal 9')
+  })
+
+  it('is ended by nobody who may not', async () => {
+    await using machine = boot({
+      argv: ['sh', '-c', 'su -s /bin/sh web -c "kill -9 1" 2>&1; exit 4'],
+    })
+    expect(await machine.exit()).toBe('status 4')
+    expect(machine.text(2)).toMatch(/not permitted/i)
+  })
+
+  it('leaves process 1 of a namespace further in alone', async () => {
+    await using machine = boot({
+      argv: ['sh', '-c', 'unshare --pid --fork --mount-proc sh -c "kill -9 1; echo alive"; exit 4'],
+    })
+    expect(await machine.exit()).toBe('status 4')
+    expect(machine.text(2)).toBe('alive\n')
+  })
+
   it('takes everything the program has started with it', async () => {
     await using machine = boot({ argv: ['sh', '-c', '(sleep 1000 & sleep 1000) & exit 3'] })
     expect(await machine.exit()).toBe('status 3')
