@@ -87,6 +87,7 @@ async function run(options: CoreHostOptions): Promise<void> {
   const server = await CoreServer.start({
     socketPath: options.socketPath,
     listenFd: listenFd(),
+    ownerUid: options.ownerUid,
     lab:
       options.lab === undefined
         ? undefined

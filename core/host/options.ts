@@ -11,6 +11,8 @@ export interface CoreHostOptions {
   readonly guestInitPath: string | undefined
   readonly kernelFolder: string | undefined
   readonly xenstoreTransport: 'auto' | 'socket' | 'device'
+  /** A user who may do all: who started this core host from a source tree. */
+  readonly ownerUid: number | undefined
   readonly lab: { readonly host: string; readonly port: number; readonly tokenFile: string } | undefined
 }
 
@@ -27,6 +29,7 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
         'guest-init': { type: 'string' },
         'kernel-dir': { type: 'string' },
         xenstore: { type: 'string', default: 'auto' },
+        owner: { type: 'string' },
         'lab-listen': { type: 'string' },
         'lab-token-file': { type: 'string' },
       },
@@ -45,6 +48,7 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
     guestInitPath: values['guest-init'],
     kernelFolder: values['kernel-dir'],
     xenstoreTransport: transport(values.xenstore ?? 'auto'),
+    ownerUid: ownerUid(values.owner),
     lab: labOptions(values['lab-listen'], values['lab-token-file']),
   }
 }
@@ -54,6 +58,15 @@ function transport(value: string): CoreHostOptions['xenstoreTransport'] {
   throw new HostError(
     'host.bad-option',
     `Cannot start the core host: --xenstore is "auto", "socket" or "device", not "${value}"`,
+  )
+}
+
+function ownerUid(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  if (/^\d{1,9}$/.test(value)) return Number(value)
+  throw new HostError(
+    'host.bad-option',
+    `Cannot start the core host: --owner takes a user's number, not "${value}"`,
   )
 }
 

@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly socketPath: string
   /** A listening socket that was handed over (systemd's LISTEN_FDS) instead of `socketPath`. */
   readonly listenFd?: number | undefined
+  /** A user who may do all, beside root and the group. */
+  readonly ownerUid?: number | undefined
   readonly lab?: { readonly host: string; readonly port: number; readonly token: string } | undefined
   readonly version: string
   readonly redeemTicket: (ticket: string) => StreamSession | undefined
@@ -57,7 +59,7 @@ export class CoreServer {
   async #listenLocal(): Promise<void> {
     const { socketPath, listenFd } = this.#options
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-      this.#accept(socket, () => authorise(peerCredentials(socket))),
+      this.#accept(socket, () => this.#decide(socket)),
     )
     if (listenFd !== undefined) {
       await listening(server, () => server.listen({ fd: listenFd }))
@@ -73,6 +75,11 @@ export class CoreServer {
       await chmod(socketPath, 0o666)
     }
     this.#servers.push(server)
+  }
+
+  #decide(socket: Socket): Promise<Role> | Role {
+    const peer = peerCredentials(socket)
+    return peer.uid === this.#options.ownerUid ? 'manage' : authorise(peer)
   }
 
   async #listenLab(lab: { host: string; port: number; token: string }): Promise<void> {
