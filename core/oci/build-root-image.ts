@@ -87,7 +87,7 @@ async function writeImage(options: BuildRootImageOptions, temporary: string): Pr
     await checkSquashfs(file, sizeBytes)
     return { sizeBytes, entries: inodeCount, uncompressedBytes }
   } finally {
-    writer.close()
+    await writer.close()
   }
 }
 

@@ -1,4 +1,6 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { OciError } from '../errors.ts'
 import { TAR_LIMITS } from './tar-limits.ts'
 import { TarParser } from './tar-parser.ts'
 import { parseTar } from './testing/parse-tar.ts'
@@ -306,6 +308,34 @@ describe('malformed archives are refused', () => {
       }),
     )
   })
+})
+
+test('damaged archives are read or refused, and nothing else happens', () => {
+  const archive = tarOf([
+    directory('d', { xattrs: { 'user.a': 'b' } }),
+    file('n'.repeat(150), 'content', { pax: { mtime: '12.5' } }),
+    file('s', 'data', {
+      pax: { 'GNU.sparse.map': '100,4', 'GNU.sparse.size': '200', 'GNU.sparse.name': 'x' },
+    }),
+    symlink('l', 't'.repeat(120)),
+  ])
+  const damage = fc.array(fc.tuple(fc.nat(archive.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 })
+  fc.assert(
+    fc.property(damage, fc.integer({ min: 1, max: 3000 }), (changes, pieceBytes) => {
+      const damaged = Buffer.from(archive)
+      for (const [offset, byte] of changes) damaged[offset] = byte
+      for (let offset = 0; offset < damaged.length; offset += 512) {
+        const isHeader = archive.toString('latin1', offset + 257, offset + 262) === 'ustar'
+        if (isHeader) withChecksum(damaged.subarray(offset, offset + 512))
+      }
+      try {
+        parseTar(damaged, pieceBytes)
+      } catch (error) {
+        expect(error).toBeInstanceOf(OciError)
+      }
+    }),
+    { numRuns: 1000 },
+  )
 })
 
 describe('sparse files', () => {

@@ -1,34 +1,44 @@
 // The first step of applying a layer: its whiteouts, against the tree that the layers below it made.
 
 import type { ByteString } from '../layer/byte-string.ts'
-import type { NamedEntry } from './named-entry.ts'
+import type { LayerIndex } from '../layer/read-layer.ts'
+import { nameEntry } from './named-entry.ts'
 import { resolveDirectory } from './resolve-directory.ts'
 import type { DirectoryNode } from './tree.ts'
+import type { OpaqueMark, Whiteout } from './whiteout.ts'
 
 /** What a layer itself says about a path: that changes where a whiteout below that path points to. */
 type OwnClaim = 'directory' | 'replaced'
 
-/** Removes from the tree what the whiteouts among `entries` hide. */
-export function hideLowerLayers(root: DirectoryNode, entries: readonly NamedEntry[]): void {
-  const whiteouts = entries.filter(({ role }) => role.role === 'whiteout' || role.role === 'opaque')
+/** Removes from the tree what the whiteouts of a layer hide. Throws `oci.corrupt-layer` for malformed ones. */
+export function hideLowerLayers(root: DirectoryNode, layer: LayerIndex): void {
+  const whiteouts: (Whiteout | OpaqueMark)[] = []
+  for (const entry of layer.entries) {
+    const { role } = nameEntry(layer, entry)
+    if (role.role === 'whiteout' || role.role === 'opaque') whiteouts.push(role)
+  }
   if (whiteouts.length === 0) return
-  const claims = ownClaims(entries)
-  for (const { role } of whiteouts) {
-    if (role.role !== 'whiteout' && role.role !== 'opaque') continue
-    const directory = lowerDirectory(root, role.directory, claims)
-    if (role.role === 'opaque') directory?.children.clear()
-    else directory?.children.delete(role.hidden)
+  const claims = ownClaims(layer, whiteouts)
+  for (const whiteout of whiteouts) {
+    const children = lowerDirectory(root, whiteout.directory, claims)?.children
+    if (whiteout.role === 'opaque') children?.clear()
+    else children?.delete(whiteout.hidden)
   }
 }
 
-function ownClaims(entries: readonly NamedEntry[]): ReadonlyMap<ByteString, OwnClaim> {
+function ownClaims(
+  layer: LayerIndex,
+  whiteouts: readonly (Whiteout | OpaqueMark)[],
+): ReadonlyMap<ByteString, OwnClaim> {
   const claims = new Map<ByteString, OwnClaim>()
-  for (const { entry, names, role } of entries) {
+  for (const entry of layer.entries) {
+    const { names, role } = nameEntry(layer, entry)
     if (role.role === 'entry')
       claims.set(names.join('/'), entry.type === 'directory' ? 'directory' : 'replaced')
   }
-  for (const { role } of entries) {
-    if (role.role === 'whiteout') claims.set([...role.directory, role.hidden].join('/'), 'replaced')
+  for (const whiteout of whiteouts) {
+    if (whiteout.role === 'whiteout')
+      claims.set([...whiteout.directory, whiteout.hidden].join('/'), 'replaced')
   }
   return claims
 }

@@ -39,9 +39,9 @@ class Merger {
   #nodeCount = 1
 
   apply(layer: LayerIndex, position: number): void {
-    const entries = layer.entries.map((entry) => nameEntry(layer, entry))
-    hideLowerLayers(this.root, entries)
-    for (const named of entries) {
+    hideLowerLayers(this.root, layer)
+    for (const entry of layer.entries) {
+      const named = nameEntry(layer, entry)
       if (named.role.role === 'entry') this.#place(layer, position, named)
     }
   }

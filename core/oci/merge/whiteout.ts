@@ -8,11 +8,23 @@ const PREFIX = '.wh.'
 const AUFS_PREFIX = '.wh..wh.'
 const OPAQUE = '.wh..wh..opq'
 
+export interface Whiteout {
+  readonly role: 'whiteout'
+  readonly directory: readonly ByteString[]
+  /** The name in that directory that is hidden. */
+  readonly hidden: ByteString
+}
+
+export interface OpaqueMark {
+  readonly role: 'opaque'
+  readonly directory: readonly ByteString[]
+}
+
 export type EntryRole =
   | { readonly role: 'entry' }
   | { readonly role: 'ignored' }
-  | { readonly role: 'opaque'; readonly directory: readonly ByteString[] }
-  | { readonly role: 'whiteout'; readonly directory: readonly ByteString[]; readonly hidden: ByteString }
+  | OpaqueMark
+  | Whiteout
   | { readonly role: 'invalid'; readonly reason: string }
 
 const ENTRY: EntryRole = { role: 'entry' }

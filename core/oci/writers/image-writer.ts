@@ -25,6 +25,6 @@ export interface ImageWriter {
   ready(): Promise<void>
   /** Writes all that is left: the image is complete, but not yet synced to the disk. */
   finish(root: DirectoryNode, contentOf: (file: FileNode) => ContentId): Promise<WrittenImage>
-  /** Releases what the writer holds, finished or not. The file itself is the caller's. */
-  close(): void
+  /** Releases what the writer holds, finished or not; nothing is written afterwards. The file is the caller's. */
+  close(): Promise<void>
 }

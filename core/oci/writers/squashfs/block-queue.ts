@@ -13,7 +13,8 @@ export class BlockQueue {
   readonly #output: ImageOutput
   readonly #limitBytes: number
   readonly #steps: (() => Promise<void>)[] = []
-  #isRunning = false
+  /** Settles when the steps that are there have been taken; null while there are none. */
+  #running: Promise<void> | null = null
   #pendingBytes = 0
   #failure: { readonly error: unknown } | null = null
   #wakers: (() => void)[] = []
@@ -55,8 +56,15 @@ export class BlockQueue {
 
   /** Resolves when all blocks are placed and on the file. Rejects with the first failure. */
   async drain(): Promise<void> {
-    await this.#until(() => this.#steps.length === 0 && !this.#isRunning)
+    await this.#until(() => this.#running === null)
     await this.#output.flush()
+  }
+
+  /** Drops all that has not been placed, and resolves when nothing more is written. The compressor must be closed. */
+  async stop(): Promise<void> {
+    this.#failure ??= { error: new Error('the image is not written any further') }
+    this.#steps.length = 0
+    await this.#running
   }
 
   async #until(isMet: () => boolean): Promise<void> {
@@ -68,9 +76,7 @@ export class BlockQueue {
   }
 
   #run(): void {
-    if (this.#isRunning || this.#failure !== null) return
-    this.#isRunning = true
-    void this.#runSteps()
+    if (this.#failure === null) this.#running ??= this.#runSteps()
   }
 
   async #runSteps(): Promise<void> {
@@ -82,7 +88,7 @@ export class BlockQueue {
     } catch (error) {
       this.#failure = { error }
     } finally {
-      this.#isRunning = false
+      this.#running = null
       this.#wake()
     }
   }

@@ -23,14 +23,14 @@ const SAMPLED_FRAGMENTS = 16
 /** Throws `oci.internal` unless the file is an image of `sizeBytes` that can be read. */
 export async function checkSquashfs(file: FileHandle, sizeBytes: number): Promise<void> {
   const superblock = SUPERBLOCK.decode(await readAt(file, 0, SUPERBLOCK.sizeBytes))
-  require(superblock.magic === SQUASHFS_MAGIC, 'it has no superblock')
-  require((await file.stat()).size === sizeBytes, 'its size is not what was written')
+  demand(superblock.magic === SQUASHFS_MAGIC, 'it has no superblock')
+  demand((await file.stat()).size === sizeBytes, 'its size is not what was written')
   const { inodeTable, directoryTable, fragmentTable, exportTable, idTable, xattrTable, bytesUsed } =
     superblock
   const places = [inodeTable, directoryTable, fragmentTable, exportTable, idTable, xattrTable]
   const ascending = places.filter((place) => place !== NONE_64).concat(bytesUsed, sizeBytes)
   const isOrdered = ascending.every((place, index) => index === 0 || (ascending[index - 1] ?? 0) <= place)
-  require(isOrdered, 'its tables are out of order')
+  demand(isOrdered, 'its tables are out of order')
 
   const rootBlock = inodeTable + Math.floor(superblock.rootInode / 0x10000)
   const inodes = await readMetadataBlock(file, rootBlock)
@@ -38,7 +38,7 @@ export async function checkSquashfs(file: FileHandle, sizeBytes: number): Promis
   const isDirectory = [INODE_TYPES.directory, INODE_TYPES.directory + EXTENDED_INODE_OFFSET].includes(
     root.type,
   )
-  require(isDirectory, 'its root is not a directory')
+  demand(isDirectory, 'its root is not a directory')
   await checkFragments(file, fragmentTable, superblock.fragmentCount)
 }
 
@@ -51,7 +51,7 @@ async function checkFragments(file: FileHandle, fragmentTable: number, count: nu
     const { start, storedSize } = FRAGMENT_ENTRY.decode(block, (index % perBlock) * FRAGMENT_ENTRY.sizeBytes)
     if ((storedSize & BLOCK_UNCOMPRESSED) !== 0) continue
     const content = decompress(await readAt(file, start, storedSize))
-    require(content.length > 0 && content.length <= BLOCK_BYTES, `its fragment ${index} is damaged`)
+    demand(content.length > 0 && content.length <= BLOCK_BYTES, `its fragment ${index} is damaged`)
   }
 }
 
@@ -71,11 +71,11 @@ function decompress(bytes: Buffer): Buffer {
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, position)
-  require(bytesRead === length, `it ends before byte ${position + length}`)
+  demand(bytesRead === length, `it ends before byte ${position + length}`)
   return buffer
 }
 
-function require(condition: boolean, problem: string): asserts condition {
+function demand(condition: boolean, problem: string): asserts condition {
   if (!condition) throw unreadable(problem)
 }
 

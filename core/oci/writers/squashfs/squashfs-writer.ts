@@ -82,8 +82,9 @@ export class SquashfsWriter implements ImageWriter {
     return this.#queue.ready()
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#compressor.close()
+    await this.#queue.stop()
   }
 
   async finish(root: DirectoryNode, contentOf: (file: FileNode) => ContentId): Promise<WrittenImage> {
@@ -145,18 +146,18 @@ export class SquashfsWriter implements ImageWriter {
 
   async #writeXattrs({ xattrs }: WrittenTree['inodes']): Promise<number> {
     const xattrTable = await this.#append(xattrs.finishPairs())
-    const { locations } = await this.#writeMetadata(xattrs.ids())
+    const locations = await this.#writeMetadata(xattrs.ids())
     const head = XATTR_ID_TABLE.encode({ xattrTable, idCount: xattrs.count, unused: 0 })
     return this.#append(Buffer.concat([head, locations]))
   }
 
   /** Metadata blocks, then the list of their places; the superblock points at the list. */
   async #writeLookupTable(entries: Buffer): Promise<number> {
-    const { locations } = await this.#writeMetadata(entries)
-    return this.#append(locations)
+    return this.#append(await this.#writeMetadata(entries))
   }
 
-  async #writeMetadata(entries: Buffer): Promise<{ locations: Buffer }> {
+  /** Writes entries as metadata blocks; returns the list of the blocks' places. */
+  async #writeMetadata(entries: Buffer): Promise<Buffer> {
     const table = new MetadataTable(this.#compressor)
     table.append(entries)
     const start = await this.#append(table.finish())
@@ -164,7 +165,7 @@ export class SquashfsWriter implements ImageWriter {
     table.blockStarts.forEach((blockStart, index) => {
       locations.writeBigUInt64LE(BigInt(start + blockStart), 8 * index)
     })
-    return { locations }
+    return locations
   }
 
   async #append(bytes: Buffer): Promise<number> {
