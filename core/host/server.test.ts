@@ -254,6 +254,36 @@ describe('a stream connection', () => {
     await server.close()
   })
 
+  it('of a terminal leaves its input open when the client goes away', async () => {
+    const closed = Promise.withResolvers<void>()
+    const said: string[] = []
+    const screen = output(1).openReader({ lossless: false, from: 'start' })
+    const session: StreamSession = {
+      kind: 'stdio',
+      terminal: true,
+      outputs: [screen.events()],
+      consumed: () => undefined,
+      input: {
+        write: async (bytes) => void said.push(Buffer.from(bytes).toString()),
+        end: () => said.push('end of input'),
+      },
+      exit: new Promise(() => undefined),
+      close: () => {
+        screen.close()
+        closed.resolve()
+      },
+    }
+    const server = await start()
+    const client = await connectCore({ kind: 'socket', socketPath, label: 'the test' })
+    const stream = await client.openStream(tickets.issue(session))
+    await stream.write(Buffer.from('typed'))
+    stream.close()
+    await closed.promise
+    expect(said).toEqual(['typed'])
+    client[Symbol.dispose]()
+    await server.close()
+  })
+
   it('is closed with a reason when the client breaks the contract', async () => {
     const session: StreamSession = {
       kind: 'stdio',

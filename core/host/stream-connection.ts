@@ -54,7 +54,11 @@ class StreamConnection {
         void this.#fail('stream.protocol', error instanceof Error ? error.message : String(error))
       }
     })
-    this.#socket.on('end', () => this.#endInput())
+    this.#socket.on('end', () => {
+      // Who leaves a terminal shall find it again: an end of its input would end the shell in it.
+      if (this.#session.terminal) this.#closed.abort()
+      else this.#endInput()
+    })
     await Promise.race([gone, this.#send()])
     this.#closed.abort()
     for (const wake of this.#ackWaiters) wake()
