@@ -57,7 +57,7 @@ export class LabHost implements AsyncDisposable {
 
   /** What Xen and dom0 have now of domains, loop devices, interfaces and xenstore nodes and had not before. */
   async leftBehind(): Promise<string[]> {
-    const before = new Set(this.#before.split('\n'))
+    const before = new Set([...this.#before.split('\n'), ...sharedNodes])
     return (await tracesIn(this.lab)).split('\n').filter((line) => !before.has(line))
   }
 
@@ -70,6 +70,15 @@ export class LabHost implements AsyncDisposable {
     return { command: [bulkheadCommand], socketPath: this.lab.socketPath, ...options }
   }
 }
+
+/** Folders of xenstore that the first guest makes and all others use; xl leaves them too. */
+const sharedNodes = [
+  '/local/domain/0/backend',
+  '/local/domain/0/backend/console',
+  '/local/domain/0/backend/vbd',
+  '/vm',
+  '/bulkhead',
+].map((path) => `node ${path} = ""`)
 
 /** Lines that name everything a guest may leave in a host. */
 async function tracesIn(lab: Lab): Promise<string> {
