@@ -25,6 +25,7 @@ interface Suite {
 const checks: readonly (readonly [string, readonly string[]])[] = [
   ['format and lint', [bin('biome'), 'ci', '--error-on-warnings', '.']],
   ['types', [bin('tsc'), '--noEmit', '-p', 'tsconfig.json']],
+  ["types of the app's tests", [bin('tsc'), '--noEmit', '-p', 'tests/app/tsconfig.json']],
   ['types of the renderer', [bin('vue-tsc'), '--noEmit', '-p', 'tsconfig.renderer.json']],
   ['direction of imports', [bin('depcruise'), '--output-type', 'err', 'core', 'lab', 'app']],
 ]
