@@ -2,7 +2,7 @@
 // privately (so labs share its page cache), its devices are a migration stream without the memory.
 
 import { once } from 'node:events'
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LabCache } from './cache.ts'
 import { LabError } from './errors.ts'
@@ -23,6 +23,15 @@ export interface Snapshot {
   readonly state: string
   /** What Xen and dom0 said while they booted. */
   readonly consoleLog: string
+  /** Of a snapshot that has a core host running: what belongs to it. */
+  readonly warm?: WarmParts
+}
+
+export interface WarmParts {
+  /** The state disk as the core host left it. */
+  readonly stateDisk: string
+  /** The secret that the core host was started with. */
+  readonly coreToken: string
 }
 
 /** The snapshot of the machine that `options` describe, made by booting it if there is none yet (10–30 s). */
@@ -91,8 +100,7 @@ async function bootAndSave(
     await machine.control.request({ verb: 'ping' })
     await machine.save(join(saved, 'devices'))
     await machine.kill()
-    await runTool(['fallocate', '--dig-holes', files.ram])
-    for (const name of ['ram', 'devices']) syncFile(join(saved, name))
+    await settleFiles(saved)
     report(`Saved in ${seconds(savingMs)} s`)
   } finally {
     await machine.kill()
@@ -115,11 +123,14 @@ async function waitForAgent(machine: Machine, consoleLog: string): Promise<void>
   await Promise.race([ready, died])
 }
 
-function syncFile(path: string): void {
-  if (!existsSync(path)) throw new LabError('lab.boot', `Cannot save the lab: ${path} was not written`)
-  const file = openSync(path, 'r+')
-  fsyncSync(file)
-  closeSync(file)
+/** Makes a saved machine small and safe: a crash of the host must not leave a memory file with gaps. */
+export async function settleFiles(saved: string): Promise<void> {
+  await runTool(['fallocate', '--dig-holes', join(saved, 'ram')])
+  for (const name of readdirSync(saved)) {
+    const file = openSync(join(saved, name), 'r+')
+    fsyncSync(file)
+    closeSync(file)
+  }
 }
 
 function seconds(sinceMs: number): string {

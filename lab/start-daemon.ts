@@ -14,6 +14,7 @@ import { removeAbandonedLabs } from './labs-cleanup.ts'
 import { buildMachineParts } from './machine-parts.ts'
 import { findNode, labFolder, projectRoot } from './project-files.ts'
 import { openSnapshot } from './snapshot.ts'
+import { openWarmSnapshot } from './warm-snapshot.ts'
 
 export interface StartOptions {
   readonly report: (line: string) => void
@@ -30,15 +31,29 @@ export async function startDaemon(
   const files = labFiles(cache, options.name)
   const coreImage = options.runsCore ? await builtCoreDisk(cache) : await coreDisk(cache, projectRoot())
   const machine = await buildMachineParts(cache, options, report)
-  const snapshot = await openSnapshot(cache, machine, report)
+  const booted = await openSnapshot(cache, machine, report)
+  const snapshot =
+    isDisposable && options.runsCore
+      ? await openWarmSnapshot(cache, { machine, base: booted, coreImage }, report)
+      : booted
   pruneImages(cache, Date.now())
   await removeAbandonedLabs(cache)
   createLabFolder(files)
   copyFileSync(snapshot.consoleLog, files.consoleLog)
   await copySparse(coreImage, files.coreDisk)
-  await createStateDisk(cache, files.stateDisk)
+  if (snapshot.warm) await copySparse(snapshot.warm.stateDisk, files.stateDisk)
+  else await createStateDisk(cache, files.stateDisk)
   const { name, runsCore } = options
-  return spawnDaemon({ name, files, machine, snapshot, coreImage, runsCore, isDisposable })
+  return spawnDaemon({
+    name,
+    files,
+    machine,
+    snapshot,
+    isRamShared: false,
+    coreImage,
+    runsCore,
+    isDisposable,
+  })
 }
 
 /** The disk with the project's core; rejects with `lab.core` when that has not been built. */

@@ -56,11 +56,11 @@ async function answer(request: ControlRequest): Promise<unknown> {
 
 async function settle(request: SettleRequest): Promise<void> {
   token = request.token
-  core.setToken(token)
-  // Two machines from one snapshot would otherwise draw the same random numbers.
-  writeFileSync('/dev/urandom', Buffer.from(request.entropy, 'base64'))
+  await reseedRandomness(Buffer.from(request.entropy, 'base64'))
   await run('date', ['-s', `@${(request.timeMs / 1000).toFixed(3)}`])
   await run('hostname', [request.hostName])
+  if (request.coreToken === undefined) return
+  core.setToken(request.coreToken)
   await mountCoreDisk()
   mkdirSync(stateFolder, { recursive: true })
   await run('mount', ['-t', 'ext4', '-o', 'noatime,discard', '/dev/vdc', stateFolder])
@@ -68,6 +68,15 @@ async function settle(request: SettleRequest): Promise<void> {
     mkdirSync(`${stateFolder}/${kind}`, { recursive: true })
     await run('mount', ['--bind', `${stateFolder}/${kind}`, `/var/${kind}/bulkhead`])
   }
+}
+
+/**
+ * Two machines from one snapshot would otherwise draw the same random numbers. What is written to the device only
+ * joins the pool; RNDRESEEDCRNG (linux/random.h) makes the kernel draw from it at once.
+ */
+async function reseedRandomness(entropy: Buffer): Promise<void> {
+  writeFileSync('/dev/urandom', entropy)
+  await run('perl', ['-e', 'open(RANDOM, ">", "/dev/urandom") && ioctl(RANDOM, 0x5207, 0) or die "$!"'])
 }
 
 /** Reads the two lines that a connection begins with; one without the right token is closed without a word. */

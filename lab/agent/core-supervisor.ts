@@ -40,6 +40,8 @@ export class CoreSupervisor {
 
   start(): void {
     this.#wanted = true
+    // One that has just died may be about to be started again.
+    clearTimeout(this.#timer)
     if (!this.#child) this.#launch()
   }
 

@@ -22,6 +22,8 @@ export interface SettleRequest {
   readonly timeMs: number
   readonly entropy: string
   readonly hostName: string
+  /** The secret of the core host; left out when the snapshot has its disks mounted and its core host running. */
+  readonly coreToken?: string
 }
 
 /** Lets go of the core disk, ending whatever runs from it, or mounts what is on it by now. */

@@ -33,11 +33,16 @@ export function labFiles(cache: LabCache, name: string): LabFiles {
       { hint: 'Set BULKHEAD_CACHE to a shorter path.' },
     )
   }
+  return filesIn(folder)
+}
+
+/** The names of a lab's files in a folder of any depth. */
+export function filesIn(folder: string): LabFiles {
   return {
     folder,
     coreSocket: join(folder, 'core.sock'),
     labSocket: join(folder, 'lab.sock'),
-    consoleSocket,
+    consoleSocket: join(folder, 'console.sock'),
     consoleLog: join(folder, 'console.log'),
     daemonLog: join(folder, 'daemon.log'),
     coreDisk: join(folder, 'core.ext4'),

@@ -19,7 +19,7 @@ export async function serveLab(lab: RunningLab, onDown: () => Promise<void>): Pr
     listen(files.labSocket, (connection) => serveRequest(lab, connection, onDown)),
     listen(files.coreSocket, (connection) => {
       if (lab.corePort === 0) connection.destroy()
-      else carry(connection, connectToDom0(lab.corePort, lab.token))
+      else carry(connection, connectToDom0(lab.corePort, lab.coreToken))
     }),
     listen(files.consoleSocket, (connection) => serveConsole(lab, connection)),
   ])
@@ -129,7 +129,7 @@ async function answer(
     case 'writeFile': {
       // Reaching dom0 needs the machine, even where the core host has not come up.
       if (!lab.isReachable) await lab.whenReady()
-      const inner = connectToDom0(lab.agentPort, lab.token)
+      const inner = connectToDom0(lab.agentPort, lab.agentToken)
       inner.write(`${line}\n`)
       inner.write(rest)
       return carry(connection, inner)

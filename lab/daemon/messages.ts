@@ -11,6 +11,8 @@ export interface DaemonConfig {
   readonly files: LabFiles
   readonly machine: MachineOptions
   readonly snapshot: Snapshot
+  /** Whether the machine writes its memory to the snapshot's file: for the making of another snapshot. */
+  readonly isRamShared: boolean
   /** The image that the lab's core disk was copied from; it is named by its content. */
   readonly coreImage: string
   readonly runsCore: boolean

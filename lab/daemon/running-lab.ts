@@ -23,7 +23,8 @@ interface RunningLabEvents {
 
 export class RunningLab extends EventEmitter<RunningLabEvents> {
   readonly config: DaemonConfig
-  readonly token = randomBytes(32).toString('hex')
+  readonly agentToken = randomBytes(32).toString('hex')
+  readonly coreToken: string
   readonly startedAt = new Date()
   agentPort = 0
   corePort = 0
@@ -40,6 +41,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
     super()
     this.config = config
     this.#coreImage = config.coreImage
+    this.coreToken = config.snapshot.warm?.coreToken ?? randomBytes(32).toString('hex')
   }
 
   get machine(): Machine {
@@ -119,7 +121,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   async awaitCore(): Promise<void> {
     const { starts } = await this.core({ verb: 'core', action: 'start' })
     const deadlineMs = Date.now() + coreTimeoutMs
-    while (!(await coreAnswers(this.corePort, this.token))) {
+    while (!(await coreAnswers(this.corePort, this.coreToken))) {
       const died = (this.#core?.starts ?? starts) - starts
       if (died >= coreDeathLimit || Date.now() > deadlineMs) {
         const why =
@@ -170,7 +172,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       options,
       {
         ram: snapshot.ram,
-        isRamShared: false,
+        isRamShared: this.config.isRamShared,
         coreDisk: files.coreDisk,
         stateDisk: files.stateDisk,
         isDisposable,
@@ -196,10 +198,11 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
     this.#progress('giving dom0 its clock and disks')
     const settled = machine.control.request({
       verb: 'settle',
-      token: this.token,
+      token: this.agentToken,
       timeMs: Date.now(),
       entropy: randomBytes(256).toString('base64'),
       hostName: name === 'default' ? 'lab' : `lab-${name}`,
+      ...(snapshot.warm ? {} : { coreToken: this.coreToken }),
     })
     await Promise.race([died, settled])
     this.#isSettled = true

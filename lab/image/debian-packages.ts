@@ -61,6 +61,8 @@ export const dom0Packages = [
   'libudev1',
   // script(1) gives the lab's shell its terminal
   'bsdutils',
+  // ioctl(2) for scripts: a restored machine has to draw random numbers of its own
+  'perl-base',
   // guests' own disks
   'e2fsprogs',
   'libext2fs2',

@@ -4,11 +4,18 @@ import { readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LabCache } from '../cache.ts'
 
-const keptOfEachKind = 4
-/** What was used a moment ago may be about to be opened by another process; what QEMU has open survives its name. */
-const leastAgeMs = 24 * 60 * 60 * 1000
+interface Limit {
+  readonly kept: number
+  /** What was used a moment ago may be about to be opened by another process; what QEMU has open survives its name. */
+  readonly leastAgeMs: number
+}
 
-/** Removes built files that nobody has used for a day and of which there are newer ones of the same kind. */
+const hourMs = 60 * 60 * 1000
+const usualLimit: Limit = { kept: 4, leastAgeMs: 24 * hourMs }
+/** A snapshot with a core is large and there is a new one with every change of the code. */
+const warmLimit: Limit = { kept: 2, leastAgeMs: hourMs }
+
+/** Removes built files that nobody has used lately and of which there are newer ones of the same kind. */
 export function pruneImages(cache: LabCache, nowMs: number): void {
   const entries = readdirSync(cache.images)
     .filter((name) => /^[a-z]+-/.test(name))
@@ -22,7 +29,8 @@ export function pruneImages(cache: LabCache, nowMs: number): void {
   for (const { name, kind, usedMs } of entries) {
     const count = (seen.get(kind) ?? 0) + 1
     seen.set(kind, count)
-    if (count > keptOfEachKind && nowMs - usedMs > leastAgeMs)
+    const { kept, leastAgeMs } = kind === 'warm' ? warmLimit : usualLimit
+    if (count > kept && nowMs - usedMs > leastAgeMs)
       rmSync(join(cache.images, name), { recursive: true, force: true })
   }
 }
