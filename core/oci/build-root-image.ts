@@ -2,8 +2,7 @@
 // hide need not be compressed, and the rest goes into the image while it is decompressed. Then the layers are merged, and
 // the tree is written behind the data. Nothing of an image's content touches the host's file system by name.
 
-import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { cancelled, fromDiskError, OciError, throwIfCancelled } from './errors.ts'
 import { type LayerFile, type LayerIndex, layerName, readLayer } from './layer/read-layer.ts'
@@ -13,6 +12,7 @@ import { LIMITS } from './limits.ts'
 import { mergeLayers } from './merge/merge-layers.ts'
 import { ShadowedPaths } from './merge/shadowed-paths.ts'
 import { type DirectoryNode, type FileNode, nodesOf } from './merge/tree.ts'
+import { syncFolder, temporaryName } from './store/durable-file.ts'
 import type { ContentId, ImageWriter } from './writers/image-writer.ts'
 import { checkSquashfs } from './writers/squashfs/self-check.ts'
 import { DEFAULT_COMPRESSION_LEVEL, SquashfsWriter } from './writers/squashfs/squashfs-writer.ts'
@@ -57,12 +57,12 @@ export async function buildRootImage(options: BuildRootImageOptions): Promise<Bu
   throwIfCancelled(signal, ACTION)
   if (layers.length === 0)
     throw new OciError('oci.corrupt-image', `Cannot ${ACTION}: the image has no layers`)
-  const temporary = `${output}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`
+  const temporary = temporaryName(output)
   try {
     const built = await writeImage(options, temporary)
     throwIfCancelled(signal, ACTION)
     await rename(temporary, output)
-    await syncDirectory(dirname(output))
+    await syncFolder(dirname(output))
     return built
   } catch (error) {
     await rm(temporary, { force: true })
@@ -230,14 +230,4 @@ function imageTooLarge(): OciError {
   return new OciError('oci.limit', `Cannot ${ACTION}: it holds more than ${limitGiB} GiB`, {
     data: { which: 'imageUncompressedBytes' },
   })
-}
-
-/** Makes a rename in the directory last through a power cut. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory: FileHandle = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
 }
