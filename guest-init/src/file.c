@@ -8,22 +8,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The kernel's own files say that they are empty: only reading to the end tells the length. */
+static char *read_to_end(int file, size_t capacity, size_t limit, size_t *length) {
+  char *text = malloc(capacity + 1);
+  *length = 0;
+  while (text != NULL) {
+    ssize_t count = read(file, text + *length, capacity - *length);
+    if (count == 0) {
+      text[*length] = '\0';
+      return text;
+    }
+    *length += count > 0 ? (size_t)count : 0;
+    if (*length > limit) errno = EFBIG;
+    if (count < 0 || *length > limit) break;
+    if (*length < capacity) continue;
+    capacity *= 2;
+    char *larger = realloc(text, capacity + 1);
+    if (larger == NULL) break;
+    text = larger;
+  }
+  free(text);
+  return NULL;
+}
+
 static char *read_open_file(int file, size_t limit, size_t *length) {
   struct stat status;
   if (fstat(file, &status) < 0) return NULL;
   if (!S_ISREG(status.st_mode)) return errno = EINVAL, NULL;
   if (status.st_size < 0 || (size_t)status.st_size > limit) return errno = EFBIG, NULL;
-  size_t size = (size_t)status.st_size;
-  char *text = malloc(size + 1);
-  if (text == NULL) return NULL;
-  for (*length = 0; *length < size;) {
-    ssize_t count = read(file, text + *length, size - *length);
-    if (count < 0) return free(text), NULL;
-    if (count == 0) break;
-    *length += (size_t)count;
-  }
-  text[*length] = '\0';
-  return text;
+  return read_to_end(file, (size_t)status.st_size + 4096, limit, length);
 }
 
 char *file_read(const char *path, size_t limit, size_t *length) {

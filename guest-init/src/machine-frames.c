@@ -12,7 +12,7 @@
 
 void machine_begin(struct machine *machine) {
   machine->child_file = machine->stop_file = machine->terminal_hold = machine->console.file = machine->input.file = -1;
-  machine->process.report_file = machine->outputs[0].file = machine->outputs[1].file = -1;
+  machine->process.report_file = machine->process.kill_file = machine->outputs[0].file = machine->outputs[1].file = -1;
 }
 
 void machine_open_streams(struct machine *machine) {

@@ -48,6 +48,14 @@ static void set_machine_up(const struct bundle *bundle) {
   if (!network_bring_up_loopback()) warn("cannot bring up the loopback interface");
 }
 
+/* As soon as its modules are there: the block device's module waits for the host's side of the device, and the host
+   can attach to the channel meanwhile. */
+static void open_channel_when_possible(void) {
+  struct failure failure;
+  if (machine.channel.is_open || !platform_has_channel()) return;
+  if (!channel_open(&machine.channel, &failure)) log_failure(&failure);
+}
+
 /* Everything up to the program. A failure is told by the caller: the channel may be there by then. */
 static bool boot(struct failure *failure) {
   struct failure no_channel;
@@ -60,9 +68,9 @@ static bool boot(struct failure *failure) {
   machine.console.file = platform_open_console();
   bool has_bundle = bundle_read_file(BUNDLE_PATH, &machine.bundle, failure);
   if (has_bundle) set_machine_up(&machine.bundle);
-  modules_load(MODULES_PATH);
+  modules_load(MODULES_PATH, open_channel_when_possible);
   initrd_clear();
-  if (!channel_open(&machine.channel, &no_channel)) log_failure(&no_channel);
+  if (!machine.channel.is_open && !channel_open(&machine.channel, &no_channel)) log_failure(&no_channel);
   if (!has_bundle || !root_mount(&machine.bundle, machine.stop_file, failure)) return false;
   platform_settle();
   if (!process_start(&machine.bundle, &machine.process, failure)) return false;

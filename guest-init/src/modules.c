@@ -31,7 +31,7 @@ static void load(const char *folder, const char *name) {
 
 static int is_module(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
-void modules_load(const char *path) {
+void modules_load(const char *path, void (*loaded)(void)) {
   struct dirent **entries;
   int count = scandir(path, &entries, is_module, alphasort);
   if (count < 0) {
@@ -40,6 +40,7 @@ void modules_load(const char *path) {
   }
   for (int i = 0; i < count; i++) {
     load(path, entries[i]->d_name);
+    loaded();
     free(entries[i]);
   }
   free(entries);

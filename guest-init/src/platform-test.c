@@ -65,8 +65,10 @@ bool platform_mount_devices(const char *target) {
   return true;
 }
 
+bool platform_has_channel(void) { return getenv("BULKHEAD_TEST_NO_CHANNEL") == NULL; }
+
 bool platform_open_channel(struct platform_channel *channel, struct failure *failure) {
-  if (getenv("BULKHEAD_TEST_NO_CHANNEL") != NULL)
+  if (!platform_has_channel())
     return fail(failure, "open-channel", ENOENT, "no control channel without /dev/xen/gntalloc");
   void *memory = mmap(NULL, SHARED_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, MEMORY_FILE, 0);
   if (memory == MAP_FAILED) return fail(failure, "open-channel", errno, "cannot map the shared file");

@@ -21,6 +21,8 @@
 
 #define STEP "open-channel"
 #define HOST_DOMAIN 0
+#define GNTALLOC "/dev/xen/gntalloc"
+#define EVTCHN "/dev/xen/evtchn"
 
 struct gntalloc_alloc { /* struct ioctl_gntalloc_alloc_gref */
   uint16_t domain, flags;
@@ -70,6 +72,8 @@ static int open_device(const char *path, const char *module, int flags, struct f
   return file;
 }
 
+bool platform_has_channel(void) { return access(GNTALLOC, F_OK) == 0 && access(EVTCHN, F_OK) == 0; }
+
 static bool map_grants(int gntalloc, struct gntalloc_alloc *grants, struct platform_channel *channel,
                        struct failure *failure) {
   *grants = (struct gntalloc_alloc){.domain = HOST_DOMAIN, .flags = GNTALLOC_WRITABLE, .count = SHARED_PAGES};
@@ -86,9 +90,9 @@ static bool map_grants(int gntalloc, struct gntalloc_alloc *grants, struct platf
 bool platform_open_channel(struct platform_channel *channel, struct failure *failure) {
   struct gntalloc_alloc grants;
   uint32_t remote = HOST_DOMAIN;
-  int gntalloc = open_device("/dev/xen/gntalloc", "xen-gntalloc", 0, failure);
+  int gntalloc = open_device(GNTALLOC, "xen-gntalloc", 0, failure);
   if (gntalloc < 0) return false;
-  int events = open_device("/dev/xen/evtchn", "xen-evtchn", O_NONBLOCK, failure);
+  int events = open_device(EVTCHN, "xen-evtchn", O_NONBLOCK, failure);
   if (events < 0 || !map_grants(gntalloc, &grants, channel, failure)) return false;
   int port = ioctl(events, EVTCHN_BIND_UNBOUND_PORT, &remote);
   if (port < 0) return fail(failure, STEP, errno, "cannot bind an event channel for the host");

@@ -32,6 +32,9 @@ int platform_open_console(void);
 /* Mounts the device file system on a directory that exists. False and errno otherwise. */
 bool platform_mount_devices(const char *target);
 
+/* Whether the kernel has what the channel needs, so far. */
+bool platform_has_channel(void);
+
 /* Allocates the memory and the event. The step of a failure is `open-channel`. */
 bool platform_open_channel(struct platform_channel *channel, struct failure *failure);
 

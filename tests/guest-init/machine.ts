@@ -291,6 +291,12 @@ export class Machine implements AsyncDisposable {
     return Number(readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'utf8').trim().split(' ')[0])
   }
 
+  /** Processor time that PID 1 has used so far. */
+  get processorMs(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closed) this.#child.kill('SIGKILL')
     await this.closed().catch(() => {})

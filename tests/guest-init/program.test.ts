@@ -47,14 +47,13 @@ describe('end of the program', () => {
     expect(await machine.exit()).toBe('signal 9')
   })
 
-  it.each([
-    'kill -9 $$',
-    'kill -9 1; sleep 1000',
-    '(kill -9 1) & wait; sleep 1000',
-  ])('is ended by a SIGKILL of its own, as in a machine of its own: %s', async (script) => {
-    await using machine = boot({ argv: ['sh', '-c', script] })
-    expect(await machine.exit()).toBe('signal 9')
-  })
+  it.each(['kill -9 $$', 'kill -9 1; sleep 1000', '(kill -9 1) & wait; sleep 1000'])(
+    'is ended by a SIGKILL of its own, as in a machine of its own: %s',
+    async (script) => {
+      await using machine = boot({ argv: ['sh', '-c', script] })
+      expect(await machine.exit()).toBe('signal 9')
+    },
+  )
 
   it('is ended by a SIGKILL of its own as any user', async () => {
     await using machine = boot({ argv: ['sh', '-c', 'kill -9 $$'], user: 'web' })
