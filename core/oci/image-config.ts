@@ -2,10 +2,11 @@
 // of it that a guest is started with. All of it is data for the guest: nothing here ever names a thing on the host.
 
 import { z } from 'zod'
+import { checkSchema } from './check-schema.ts'
 import { type Digest, isDigest } from './digest.ts'
 import { OciError } from './errors.ts'
 import { LIMITS } from './limits.ts'
-import { check, type Platform } from './manifest.ts'
+import type { Platform } from './manifest.ts'
 import { parseStrictJson } from './strict-json.ts'
 
 /** Text that ends up in a guest's argv, environment or paths: a NUL would cut it short. */
@@ -108,7 +109,7 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
       data: { which: 'configBytes' },
     })
   }
-  const parsed = check(configSchema, parseStrictJson(bytes, what), what)
+  const parsed = checkSchema(configSchema, parseStrictJson(bytes, what), what)
   const variant = parsed.variant ?? ''
   return {
     platform: { os: parsed.os, architecture: parsed.architecture, ...(variant === '' ? {} : { variant }) },

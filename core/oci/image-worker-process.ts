@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import {
   CancellationTokenSource,
   createMessageConnection,
+  ErrorCodes,
   type MessageConnection,
   NullLogger,
   ResponseError,
@@ -45,6 +46,13 @@ export interface CallOptions {
 const PATIENCE_MS = 5_000
 /** What the worker may see of our environment: how to find programs and certificates, nothing else. */
 const PASSED_ON = ['PATH', 'TZ', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS'] as const
+/** JSON-RPC errors that vscode-jsonrpc makes itself when the other side is gone. */
+const BROKEN_CONNECTION: ReadonlySet<number> = new Set([
+  ErrorCodes.MessageWriteError,
+  ErrorCodes.MessageReadError,
+  ErrorCodes.PendingResponseRejected,
+  ErrorCodes.ConnectionInactive,
+])
 /** Beside this file, as source and when bundled. */
 const ENTRY = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './image-worker.ts' : './image-worker.js', import.meta.url),
@@ -144,7 +152,7 @@ export class WorkerProcess {
         this.#isAlive = false
         const detail = lastLine === '' ? '' : `: ${lastLine}`
         reject(
-          new OciError('oci.worker-died', `The image worker ${how} while it worked on this${detail}`, {
+          new OciError('oci.worker-died', `The image worker ${how}${detail}`, {
             hint: 'Try again; a new one is started.',
             cause,
           }),
@@ -152,7 +160,11 @@ export class WorkerProcess {
       }
       child.once('error', (error) => die('could not be started', error))
       child.once('close', (code, signal) =>
-        die(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
+        die(
+          signal === null
+            ? `ended with status ${code} while it worked on this`
+            : `was ended by ${signal} while it worked on this`,
+        ),
       )
     })
     // Nobody may be waiting when it ends.
@@ -163,7 +175,9 @@ export class WorkerProcess {
   /** A connection that breaks is mostly the first sign of a process that ends. */
   async #explain(error: unknown): Promise<unknown> {
     if (error instanceof OciError) return error
-    if (!(error instanceof ResponseError)) return this.#death.catch((death: unknown) => death)
+    if (!(error instanceof ResponseError) || BROKEN_CONNECTION.has(error.code)) {
+      return this.#death.catch((death: unknown) => death)
+    }
     const data = errorDataSchema.safeParse(error.data)
     if (!data.success)
       return new OciError('oci.internal', `The image worker failed: ${error.message}`, { cause: error })

@@ -3,6 +3,7 @@
 // (CVE-2021-41190).
 
 import { z } from 'zod'
+import { checkSchema } from './check-schema.ts'
 import { type Digest, isDigest } from './digest.ts'
 import { OciError } from './errors.ts'
 import { LIMITS } from './limits.ts'
@@ -152,7 +153,7 @@ function decideKind(value: object, transportType: string | undefined, what: stri
 }
 
 function toManifest(value: object, mediaType: string, what: string): ImageManifest {
-  const parsed = check(manifestSchema, value, what)
+  const parsed = checkSchema(manifestSchema, value, what)
   return {
     kind: 'manifest',
     mediaType,
@@ -163,7 +164,7 @@ function toManifest(value: object, mediaType: string, what: string): ImageManife
 }
 
 function toIndex(value: object, mediaType: string, what: string): ImageIndex {
-  const parsed = check(indexSchema, value, what)
+  const parsed = checkSchema(indexSchema, value, what)
   return {
     kind: 'index',
     mediaType,
@@ -207,15 +208,6 @@ function requireRunnable(manifest: ImageManifest, what: string): void {
       },
     )
   }
-}
-
-/** Checks a value against a schema and turns the first complaint into one sentence. Throws `oci.corrupt-image`. */
-export function check<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]
-  const path = issue === undefined || issue.path.length === 0 ? 'it' : JSON.stringify(issue.path.join('.'))
-  throw corrupt(what, `${path}: ${issue?.message ?? 'does not follow its specification'}`)
 }
 
 function corrupt(what: string, reason: string): OciError {

@@ -4,6 +4,8 @@
 import { digestAlgorithm, digestOf, requireSameDigest, shortDigest } from './digest.ts'
 import { OciError, throwIfCancelled } from './errors.ts'
 import { parseImageConfig, requireMatchingLayers } from './image-config.ts'
+import { inParallel } from './in-parallel.ts'
+import { LayerTracker } from './layer-tracker.ts'
 import { LIMITS } from './limits.ts'
 import {
   type Descriptor,
@@ -13,8 +15,9 @@ import {
   parseImageManifest,
 } from './manifest.ts'
 import { choosePlatform, noPlatform, platformFits } from './platform.ts'
-import type { LayerProgress, OnProgress, ProgressPhase } from './progress.ts'
-import type { BlobHold, BlobStore } from './store/blob-store.ts'
+import type { OnProgress, ProgressPhase } from './progress.ts'
+import type { BlobHold } from './store/blob-hold.ts'
+import type { BlobStore } from './store/blob-store.ts'
 import type { ImageStore } from './store/image-store.ts'
 
 /** Where an image's content comes from: a registry's repository, or an archive. */
@@ -86,7 +89,9 @@ export async function transferImage(
   const manifest = parseImageManifest(located.bytes, located.descriptor.mediaType, name)
   hold.add(located.descriptor.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest))
   await transferConfig(manifest, options)
-  const tracker = new LayerTracker(manifest.layers, options)
+  const tracker = new LayerTracker(manifest.layers, (progress) =>
+    options.onProgress?.({ phase: options.phase, ...progress }),
+  )
   const missing: Descriptor[] = []
   for (const layer of distinct(manifest.layers)) {
     if (await store.blobs.has(layer)) tracker.update(layer, layer.size, 'present')
@@ -158,58 +163,6 @@ async function readVerified(
   }
   requireSameDigest(what, descriptor.digest, digestOf(bytes, digestAlgorithm(descriptor.digest)))
   return bytes
-}
-
-/** Runs a task for each item, so many at a time. The first failure aborts the others and is thrown when all ended. */
-async function inParallel<T>(
-  items: readonly T[],
-  parallel: number,
-  signal: AbortSignal | undefined,
-  task: (item: T, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const failure = new AbortController()
-  const groupSignal = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal])
-  const queue = items.values()
-  let firstError: unknown
-  const worker = async () => {
-    for (const item of queue) {
-      if (groupSignal.aborted) return
-      try {
-        await task(item, groupSignal)
-      } catch (error) {
-        firstError ??= error
-        failure.abort(error)
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: parallel }, worker))
-  if (firstError !== undefined) throw firstError
-}
-
-/** Adds up what the layers report. */
-class LayerTracker {
-  readonly #states = new Map<string, LayerProgress>()
-  readonly #options: TransferOptions
-  readonly #totalBytes: number
-
-  constructor(layers: readonly Descriptor[], options: TransferOptions) {
-    for (const { digest, size } of layers) {
-      this.#states.set(digest, { digest, bytesDone: 0, bytesTotal: size, state: 'waiting' })
-    }
-    this.#totalBytes = this.#states.values().reduce((sum, { bytesTotal }) => sum + bytesTotal, 0)
-    this.#options = options
-  }
-
-  update({ digest, size }: Descriptor, bytesDone: number, state: LayerProgress['state']): void {
-    this.#states.set(digest, { digest, bytesDone, bytesTotal: size, state })
-    const layers = [...this.#states.values()]
-    this.#options.onProgress?.({
-      phase: this.#options.phase,
-      bytesDone: layers.reduce((sum, layer) => sum + layer.bytesDone, 0),
-      bytesTotal: this.#totalBytes,
-      layers,
-    })
-  }
 }
 
 function distinct(layers: readonly Descriptor[]): Descriptor[] {

@@ -347,6 +347,20 @@ describe('credentials', () => {
     expect(registry.authorizations).toContain(basic)
   })
 
+  test('a token server that is overloaded for a moment is asked again', async () => {
+    const overloaded = firstTimes(
+      1,
+      () => true,
+      (response) => response.writeHead(503).end(),
+    )
+    await using tokens = await serve(
+      (request, response) => overloaded(request, response) || Boolean(response.end('{"token":"abc"}')),
+    )
+    await using registry = await serve(wants(`Bearer realm="http://${tokens.host}/token"`))
+    expect(await pull(registry.host)).toMatchObject({ isNew: true })
+    expect(tokens.log).toHaveLength(2)
+  })
+
   test('a token that runs out in the middle is got again', async () => {
     let issued = 0
     await using registry = await serve((request, response) => {

@@ -5,7 +5,7 @@ import type { Digest } from '../digest.ts'
 import type { Platform } from '../manifest.ts'
 import type { OnProgress } from '../progress.ts'
 import { parseReference } from '../reference.ts'
-import type { BlobHold } from '../store/blob-store.ts'
+import type { BlobHold } from '../store/blob-hold.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import type { StoredReference } from '../store/layout-index.ts'
 

@@ -3,6 +3,7 @@
 // the config, so each layer is checked against its `diff_id`, and an OCI manifest is made for it.
 
 import { z } from 'zod'
+import { checkSchema } from '../check-schema.ts'
 import {
   type Digest,
   Digester,
@@ -16,7 +17,6 @@ import { parseImageConfig, requireMatchingLayers } from '../image-config.ts'
 import { COMPRESSION_MAGIC_BYTES, detectCompression, type LayerCompression } from '../layer/compression.ts'
 import { openLayer } from '../layer/open-layer.ts'
 import { LIMITS } from '../limits.ts'
-import { check } from '../manifest.ts'
 import { MEDIA_TYPES } from '../media-types.ts'
 import { noPlatform, platformFits } from '../platform.ts'
 import type { LayerProgress } from '../progress.ts'
@@ -43,7 +43,11 @@ const LAYER_TYPES: Readonly<Record<LayerCompression, string>> = {
 export async function dockerImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
   const what = 'manifest.json of the archive'
   const bytes = await archive.readAll(archive.require('manifest.json'), LIMITS.manifestBytes)
-  const listed = check(z.array(imageSchema).max(LIMITS.indexEntries), parseStrictJson(bytes, what), what)
+  const listed = checkSchema(
+    z.array(imageSchema).max(LIMITS.indexEntries),
+    parseStrictJson(bytes, what),
+    what,
+  )
   return listed.map((image) => ({
     names: usableNames(image.RepoTags ?? []),
     bring: (context) => bringImage(image, archive, context),

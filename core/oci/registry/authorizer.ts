@@ -2,10 +2,11 @@
 // (distribution docs/spec/auth/token.md and oauth.md). Tokens are kept until they run out.
 
 import { z } from 'zod'
+import { checkSchema } from '../check-schema.ts'
 import { OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { check } from '../manifest.ts'
 import { parseStrictJson } from '../strict-json.ts'
+import { isTransientStatus, TransientFailure } from './backoff.ts'
 import type { Challenge } from './challenge.ts'
 import { type HttpClient, type HttpResponse, readBody } from './http-client.ts'
 import { mayReceiveCredentials, parseRealm } from './realm-policy.ts'
@@ -92,7 +93,7 @@ export class Authorizer {
           'oci.auth-required',
           `Cannot read from ${registry.host}: it wants a login, or there is no such image`,
           {
-            hint: `Log in with "bulkhead login ${registry.host}", or check the name.`,
+            hint: `Give credentials for ${registry.host}, or check the name.`,
           },
         )
       : new OciError(
@@ -146,12 +147,13 @@ export class Authorizer {
     }
     if (response.status !== 200) {
       await response.discard()
-      throw new OciError(
+      const error = new OciError(
         'oci.registry',
         `Cannot log in to ${registry.host}: its token server ${realm.host} answered ${response.status}`,
       )
+      throw isTransientStatus(response.status) ? new TransientFailure(error) : error
     }
-    const answer = check(
+    const answer = checkSchema(
       tokenSchema,
       parseStrictJson(await readBody(response, LIMITS.tokenBytes, what), what),
       what,

@@ -35,6 +35,14 @@ export interface RetryOptions {
   readonly hasProgressed?: (() => boolean) | undefined
 }
 
+/** Passing troubles of a server (those that containers/image and regclient retry). */
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
+
+/** Whether an HTTP status says that the same request may succeed a little later. */
+export function isTransientStatus(status: number): boolean {
+  return TRANSIENT_STATUSES.has(status)
+}
+
 /** Runs `attempt` until it succeeds, fails for good, or has been tried often enough. */
 export async function retrying<T>(
   attempt: () => Promise<T>,

@@ -4,9 +4,9 @@
 import { hasCode, OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import { type ImageReference, registryEndpoint } from '../reference.ts'
-import { isLoopbackHost, reachOfHost } from './address-policy.ts'
+import { isLoopbackHost, type Reach, reachOfHost } from './address-policy.ts'
 import { Authorizer, type Credentials } from './authorizer.ts'
-import { parseRetryAfter, TransientFailure } from './backoff.ts'
+import { isTransientStatus, parseRetryAfter, TransientFailure } from './backoff.ts'
 import { parseChallenges } from './challenge.ts'
 import { HttpClient, type HttpResponse, isProtocolError, readBody } from './http-client.ts'
 
@@ -30,8 +30,6 @@ export interface RegistryRequest {
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-/** Passing troubles of a server (those that containers/image and regclient retry). */
-const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
 
 export class RegistryConnection implements AsyncDisposable {
   readonly #origin: URL
@@ -155,7 +153,7 @@ export class RegistryConnection implements AsyncDisposable {
       return this.#authorizer.refusal()
     }
     const reason = await readReason(response)
-    if (!TRANSIENT.has(response.status)) {
+    if (!isTransientStatus(response.status)) {
       return new OciError(
         'oci.registry',
         `Cannot read from ${this.host}: it answered ${response.status}${reason}`,
@@ -215,7 +213,7 @@ function speaksNoTls(error: unknown): boolean {
   return hasCode(error, 'oci.offline') && error.data?.code !== 'ENOTFOUND'
 }
 
-async function reachOf(origin: URL) {
+async function reachOf(origin: URL): Promise<Reach> {
   try {
     return await reachOfHost(origin.hostname)
   } catch (cause) {

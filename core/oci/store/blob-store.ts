@@ -18,6 +18,7 @@ import {
 import { fromDiskError, hasCode, OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import { type FlightOptions, SingleFlight } from '../single-flight.ts'
+import { BlobHold } from './blob-hold.ts'
 import { BlobWriter, type ExpectedBlob } from './blob-writer.ts'
 import { commitFile, syncFolder, temporaryName } from './durable-file.ts'
 
@@ -200,33 +201,6 @@ export class BlobStore {
 
   get #ingestFolder(): string {
     return path.join(this.#folder, 'ingest')
-  }
-}
-
-/** Blobs that somebody works with; disposing it lets them go. */
-export class BlobHold implements Disposable {
-  readonly #held: Map<Digest, number>
-  readonly #mine = new Set<Digest>()
-
-  constructor(held: Map<Digest, number>) {
-    this.#held = held
-  }
-
-  add(...digests: readonly Digest[]): void {
-    for (const digest of digests) {
-      if (this.#mine.has(digest)) continue
-      this.#mine.add(digest)
-      this.#held.set(digest, (this.#held.get(digest) ?? 0) + 1)
-    }
-  }
-
-  [Symbol.dispose](): void {
-    for (const digest of this.#mine) {
-      const count = (this.#held.get(digest) ?? 1) - 1
-      if (count === 0) this.#held.delete(digest)
-      else this.#held.set(digest, count)
-    }
-    this.#mine.clear()
   }
 }
 

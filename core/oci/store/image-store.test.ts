@@ -269,6 +269,9 @@ describe('remove()', () => {
     expect(existsSync(file?.path ?? '')).toBe(false)
     expect(await store.rootImages.find(digest)).toBeUndefined()
     expect(await store.rootImages.find(other)).toBeDefined()
+    await writeFile(path.join(root, 'images', `${'0'.repeat(64)}.squashfs`), 'without a record')
+    await writeFile(path.join(root, 'images', `${'1'.repeat(64)}.json`), 'damaged')
+    await store.sweep()
     expect(await readdir(path.join(root, 'images'))).toHaveLength(2)
   })
 

@@ -3,22 +3,16 @@
 
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { type Digest, digestHex, isDigest, shortDigest } from '../digest.ts'
+import { type Digest, shortDigest } from '../digest.ts'
 import { OciError } from '../errors.ts'
 import { type ImageConfig, parseImageConfig, requireMatchingLayers } from '../image-config.ts'
 import { type ImageManifest, parseImageManifest } from '../manifest.ts'
 import { familiarReference, formatReference, type ImageReference, parseReference } from '../reference.ts'
 import { BlobStore } from './blob-store.ts'
+import { digestMatcher, imageOf, namedBy, notFound, type StoredImage } from './find-image.ts'
 import { LayoutIndex, type StoredReference } from './layout-index.ts'
 import { RootImages } from './root-images.ts'
 import { lockStore } from './store-lock.ts'
-
-/** An image that was found, with every reference that leads to it. */
-export interface StoredImage {
-  readonly digest: Digest
-  readonly mediaType: string
-  readonly references: readonly StoredReference[]
-}
 
 /** An image with its documents read. */
 export interface OpenedImage extends StoredImage {
@@ -38,9 +32,6 @@ export interface RemoveResult {
   readonly deleted: readonly Digest[]
   readonly freedBytes: number
 }
-
-/** Shorter prefixes of an id name nothing. */
-const SHORTEST_PREFIX = /^[0-9a-f]{2,64}$/
 
 export class ImageStore implements Disposable {
   readonly blobs: BlobStore
@@ -232,9 +223,8 @@ export class ImageStore implements Disposable {
   }
 
   async #matchingDigests(text: string, stored: readonly StoredReference[]): Promise<Digest[]> {
-    const byPrefix = SHORTEST_PREFIX.test(text)
-    if (!byPrefix && !isDigest(text)) return []
-    const matches = (digest: Digest) => (byPrefix ? digestHex(digest).startsWith(text) : digest === text)
+    const matches = digestMatcher(text)
+    if (matches === undefined) return []
     const found = new Set<Digest>()
     for (const entry of stored) {
       const { digest } = entry.manifest
@@ -250,43 +240,6 @@ export class ImageStore implements Disposable {
   }
 }
 
-/** The reference that a text names. A digest in the text may be the manifest's or that of the index it came from. */
-function namedBy(text: string, stored: readonly StoredReference[]): StoredReference | undefined {
-  const reference = tryParse(text)
-  if (reference === undefined) return undefined
-  const { registry, repository, tag, digest } = reference
-  return stored.find((entry) => {
-    if (entry.reference.registry !== registry || entry.reference.repository !== repository) return false
-    if (digest === undefined) return entry.reference.tag === tag && entry.reference.digest === undefined
-    return entry.manifest.digest === digest || entry.indexDigest === digest
-  })
-}
-
-function tryParse(text: string): ImageReference | undefined {
-  try {
-    return parseReference(text)
-  } catch {
-    return undefined
-  }
-}
-
-function imageOf(digest: Digest, stored: readonly StoredReference[]): StoredImage {
-  const references = stored.filter(({ manifest }) => manifest.digest === digest)
-  const [first] = references
-  if (first === undefined) throw notFound(digest)
-  return { digest, mediaType: first.manifest.mediaType, references }
-}
-
 function isLast({ references }: StoredImage): boolean {
   return references.length === 1
-}
-
-function notFound(text: string): OciError {
-  // Says what is wrong with a text that is neither a name nor an id.
-  const isIdLike = isDigest(text) || SHORTEST_PREFIX.test(text)
-  const name = isIdLike ? text : familiarReference(parseReference(text))
-  return new OciError('oci.not-found', `There is no image "${name}" on this host`, {
-    hint: isIdLike ? 'List the images to see their ids.' : `Fetch it with "bulkhead pull ${name}".`,
-    data: { where: 'store' },
-  })
 }

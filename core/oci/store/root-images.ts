@@ -96,18 +96,27 @@ export class RootImages {
   /** Removes the root images whose manifest is not wanted; returns the bytes that became free. */
   async sweep(isWanted: (imageDigest: Digest) => boolean): Promise<number> {
     let freedBytes = 0
-    const names = await readdir(this.#folder)
-    for (const name of names) {
-      if (!name.endsWith(RECORD_SUFFIX)) continue
-      const record = await this.#readRecord(name)
+    for (const key of await this.#keys()) {
+      const record = await this.#readRecord(`${key}${RECORD_SUFFIX}`)
       if (record !== undefined && isWanted(record.imageDigest)) continue
-      const image = `${name.slice(0, -RECORD_SUFFIX.length)}${IMAGE_SUFFIX}`
-      if (names.includes(image)) freedBytes += (await stat(path.join(this.#folder, image))).size
-      await rm(path.join(this.#folder, image), { force: true })
-      await rm(path.join(this.#folder, name), { force: true })
+      const image = this.#pathOf(key)
+      freedBytes += await sizeOf(image)
+      await rm(image, { force: true })
+      await rm(recordPath(image), { force: true })
     }
     await syncFolder(this.#folder)
     return freedBytes
+  }
+
+  /** Of all root images, records without an image, and images without a record. */
+  async #keys(): Promise<Set<string>> {
+    const keys = new Set<string>()
+    for (const name of await readdir(this.#folder)) {
+      const [key, suffix, ...rest] = name.split('.')
+      const isOurs = rest.length === 0 && (`.${suffix}` === IMAGE_SUFFIX || `.${suffix}` === RECORD_SUFFIX)
+      if (key !== undefined && isOurs) keys.add(key)
+    }
+    return keys
   }
 
   async #readRecord(name: string): Promise<RootImageRecord | undefined> {
@@ -115,7 +124,7 @@ export class RootImages {
       const text = await readFile(path.join(this.#folder, name), 'utf8')
       return rootImageRecordSchema.safeParse(JSON.parse(text)).data
     } catch (error) {
-      if (error instanceof SyntaxError) return undefined
+      if (error instanceof SyntaxError || hasCode(error, 'ENOENT')) return undefined
       throw error
     }
   }
@@ -142,5 +151,14 @@ async function syncFile(file: string): Promise<void> {
     await handle.sync()
   } finally {
     await handle.close()
+  }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return 0
+    throw error
   }
 }
