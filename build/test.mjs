@@ -3,7 +3,7 @@ import { setUpAndRun } from './setup.mjs'
 
 /** Real registries, real image tools, real compressors, a real browser: what the tests hold us against. */
 const testPackages = [
-  ...['skopeo', 'umoci', 'docker-registry', 'buildah', 'apache2-utils', 'openssl'],
+  ...['skopeo', 'umoci', 'docker-registry', 'openssl'],
   ...[
     'squashfs-tools',
     'squashfs-tools-ng',
