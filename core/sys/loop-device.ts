@@ -56,7 +56,8 @@ const MAX_ATTEMPTS = 128
  * LoopDeviceError, or Node's error when the file cannot be opened.
  */
 export function attachLoopDevice({ path, access }: AttachLoopDeviceOptions): LoopDevice {
-  const flags = access === 'read-only' ? constants.O_RDONLY : constants.O_RDWR
+  // The folder may belong to a user with fewer rights than ours: no link of theirs is followed.
+  const flags = (access === 'read-only' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NOFOLLOW
   using file = openFile(path, flags)
   using control = openControl(path)
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
