@@ -97,6 +97,8 @@ class BuildWorker {
     } catch (error) {
       throw signal?.aborted ? signal.reason : error
     } finally {
+      // Still there when the request could not even be sent.
+      this.#pending.delete(id)
       signal?.removeEventListener('abort', abort)
       if (this.#pending.size === 0) this.#thread.unref()
     }

@@ -25,10 +25,12 @@ export interface Contents {
   readonly kernel: { readonly plan: KernelPlan; readonly file: FileLease }
   readonly initrd: InitrdSource
   readonly startInfo: Uint8Array<ArrayBuffer>
+  /** Not one of the domain's own pages: it belongs to Xen, which shares it. */
+  readonly sharedInfo: { readonly frame: number; readonly page: Uint8Array<ArrayBuffer> }
 }
 
 /**
- * Writes kernel, initrd, frame list and start_info and clears the rings. Returns the mapping, to be disposed at leisure:
+ * Writes kernel, initrd, frame list, start_info and shared_info and clears the rings. Returns the mapping, to be disposed at leisure:
  * no page in it becomes a page table.
  */
 export function writeContents(target: Target, contents: Contents, timer: StepTimer): MemoryMapping {
@@ -40,7 +42,7 @@ export function writeContents(target: Target, contents: Contents, timer: StepTim
     layout.frameList,
     { firstPage: layout.startInfoPage, pages: 1 },
   ]
-  const mapping = hypercalls.privcmd.mapForeign(domid, frames.gather(ranges))
+  const mapping = hypercalls.privcmd.mapForeign(domid, frames.gather(ranges, [contents.sharedInfo.frame]))
   try {
     timer.done('map')
     let address = mapping.address
@@ -58,6 +60,7 @@ export function writeContents(target: Target, contents: Contents, timer: StepTim
     timer.done('initrd copy')
     copyFrameList(frames, advance(layout.frameList.pages), layout.frameList.pages * PAGE_BYTES)
     copyMemory(advance(1), addressOf(contents.startInfo.buffer), PAGE_BYTES)
+    copyMemory(advance(1), addressOf(contents.sharedInfo.page.buffer), PAGE_BYTES)
     timer.done('frame list')
     const rings = [layout.xenstorePage, layout.consolePage].map((firstPage) => ({ firstPage, pages: 1 }))
     clearPages(hypercalls, { domid, frames }, [...plan.zeroPages, ...rings])
@@ -83,12 +86,6 @@ export function writeTables(target: Target): void {
     addressOf(tables.frameList.buffer),
     tables.frameList.length,
   )
-}
-
-/** Overwrites one page of the domain, or one that Xen shares with it, given by frame. */
-export function writeFrame(hypercalls: Hypercalls, domid: DomainId, frame: number, page: Uint8Array): void {
-  using mapping = hypercalls.privcmd.mapForeign(domid, BigUint64Array.of(BigInt(frame)))
-  mapping.bytes.set(page)
 }
 
 function copyKernel(plan: KernelPlan, file: FileLease, address: number): void {

@@ -43,16 +43,18 @@ export class FrameList {
     return new BigUint64Array(this.words.buffer, firstPage * 8, pages)
   }
 
-  /** The frames of several runs of pages, one run after another. */
+  /** The frames of several runs of pages, one run after another, and then the given ones. */
   gather(
     ranges: readonly { readonly firstPage: number; readonly pages: number }[],
+    more: readonly number[] = [],
   ): BigUint64Array<ArrayBuffer> {
-    const frames = new BigUint64Array(ranges.reduce((sum, range) => sum + range.pages, 0))
+    const frames = new BigUint64Array(ranges.reduce((sum, range) => sum + range.pages, more.length))
     let offset = 0
     for (const { firstPage, pages } of ranges) {
       frames.set(this.range(firstPage, pages), offset)
       offset += pages
     }
+    frames.set(more.map(BigInt), offset)
     return frames
   }
 }

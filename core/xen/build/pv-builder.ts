@@ -24,7 +24,7 @@ import {
   vcpuGuestContext,
 } from '../vcpu-context.ts'
 import { type BuiltDomain, checkSpec, type DomainSpec } from './build-spec.ts'
-import { type Target, writeContents, writeFrame, writeTables } from './domain-contents.ts'
+import { type Target, writeContents, writeTables } from './domain-contents.ts'
 import { seedGrants } from './grant-seeds.ts'
 import { InitrdSource } from './initrd-source.ts'
 import type { KernelLibrary, PvKernel } from './kernel-library.ts'
@@ -99,8 +99,9 @@ export async function buildPvDomain(
       initrdBytes: initrd.sizeBytes,
       commandLine: spec.commandLine,
     })
+    const sharedInfo = { frame: sharedInfoFrame, page: writeSharedInfo() }
     const target: Target = { hypercalls, domid, layout, frames }
-    const mapping = writeContents(target, { kernel, initrd, startInfo }, timer)
+    const mapping = writeContents(target, { kernel, initrd, startInfo, sharedInfo }, timer)
     try {
       await nextTurn()
       signal.throwIfAborted()
@@ -111,7 +112,6 @@ export async function buildPvDomain(
       timer.done('page tables')
       pinL4Table(hypercalls, domid, frames.frameOf(layout.pageTables.firstPage))
       timer.done('pin')
-      writeFrame(hypercalls, domid, sharedInfoFrame, writeSharedInfo())
       setVcpuContext(
         hypercalls,
         domid,
