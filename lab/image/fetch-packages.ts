@@ -73,7 +73,7 @@ async function listUris(
   { cache, signal }: FetchOptions,
 ): Promise<DebianPackage[]> {
   const lines = (
-    await runTool(['apt-get', ...aptOptions, '--print-uris', 'download', ...names], { signal })
+    await runTool(['apt-get', ...aptOptions, '--print-uris', 'download', ...names], { signal, cwd: '/' })
   ).toString()
   // One line a package: 'http://…/name_version.deb' name_version.deb SIZE SHA256:…
   const byName = new Map<string, DebianPackage>()
@@ -124,7 +124,7 @@ async function updatePrivateLists({ cache, report, signal }: FetchOptions): Prom
   mkdirSync(join(state, 'cache', 'archives', 'partial'), { recursive: true })
   const aptOptions = [
     ...['-o', `Dir::State=${state}`],
-    ...['-o', 'Dir::State::status=/var/lib/dpkg/status'],
+    ...['-o', `Dir::State::lists=${join(state, 'lists')}`, '-o', 'Dir::State::status=/var/lib/dpkg/status'],
     ...['-o', `Dir::Cache=${join(state, 'cache')}`],
     ...['-o', 'APT::Sandbox::User='],
   ]
