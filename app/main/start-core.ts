@@ -1,5 +1,5 @@
 // Starting the core host of this machine from a source tree: root's work, asked for by polkit's own dialog. An
-// installed package has a systemd socket and never gets here.
+// installed package has a systemd socket and never gets here. docs/contracts/control.md says who may use it then.
 
 export interface StartCoreOptions {
   readonly nodePath: string
@@ -14,9 +14,7 @@ export interface Command {
 }
 
 /** The command; pkexec passes no environment on, so that everything is an argument. */
-export function startCoreCommand(options: StartCoreOptions): Command {
-  const { nodePath, coreHostPath, socketPath, userId } = options
-  const core = [nodePath, coreHostPath, '--listen', socketPath, '--owner', String(userId)]
-  if (userId === 0) return { file: nodePath, args: core.slice(1) }
-  return { file: 'pkexec', args: core }
+export function startCoreCommand({ nodePath, coreHostPath, socketPath, userId }: StartCoreOptions): Command {
+  const args = [coreHostPath, '--listen', socketPath]
+  return userId === 0 ? { file: nodePath, args } : { file: 'pkexec', args: [nodePath, ...args] }
 }

@@ -51,8 +51,8 @@ async function openStream(
     {
       data: (number, bytes, offset) => {
         passed[number] = offset + bytes.length
-        // Careful: a view would be cloned together with the whole buffer under it.
-        port.postMessage({ type: 'data', stream: number, offset, bytes: bytes.slice() })
+        // Careful: a view would be cloned together with the whole buffer under it, and a Buffer's slice is a view.
+        port.postMessage({ type: 'data', stream: number, offset, bytes: new Uint8Array(bytes) })
       },
       skip: (number, skippedBytes, offset) => {
         passed[number] = offset

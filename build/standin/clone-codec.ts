@@ -26,7 +26,9 @@ export function createCloneCodec(bytesAsText: ByteText): CloneCodec {
       case 'bigint':
         return { $: 'bigint', v: value.toString() }
       case 'number':
-        return Number.isFinite(value) && !Object.is(value, -0) ? value : { $: 'number', v: String(value) }
+        return Number.isFinite(value) && !Object.is(value, -0)
+          ? value
+          : { $: 'number', v: Object.is(value, -0) ? '-0' : String(value) }
       case 'function':
       case 'symbol':
         return refuse(value)

@@ -32,6 +32,7 @@ const faint = (words: string): string => `\u001b[2m${words}\u001b[22m`
 
 export class TerminalSession {
   readonly state = shallowRef<SessionState>({ is: 'opening' })
+  readonly hasOutput = shallowRef(false)
   readonly terminal: Terminal
   readonly #request: TerminalRequest
   readonly #fit = new FitAddon()
@@ -170,7 +171,7 @@ export class TerminalSession {
         break
       case 'skip':
         this.#written[message.stream] = Math.max(this.#written[message.stream], message.offset)
-        this.terminal.write(`\r\n${faint(text.terminal.skipped(formatBytes(message.skippedBytes)))}\r\n`)
+        this.terminal.write(`\r\n${faint(text.terminal.skipped(formatBytes(message.skippedBytes, ' ')))}\r\n`)
         break
       case 'finished':
         this.state.value = { is: 'finished', exit: message.exit }
@@ -183,6 +184,7 @@ export class TerminalSession {
 
   #write(stream: TerminalStream, offset: number, bytes: Uint8Array): void {
     const end = offset + bytes.length
+    if (bytes.length > 0) this.hasOutput.value = true
     const known = Math.min(Math.max(this.#written[stream] - offset, 0), bytes.length)
     this.#written[stream] = Math.max(this.#written[stream], end)
     const progress = this.#progress?.[stream]

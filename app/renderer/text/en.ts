@@ -136,6 +136,7 @@ export const text = {
     lost: 'The connection to the console is lost',
     reattach: 'Attach again',
     readOnly: 'No terminal: the program’s output is shown, keys are not sent',
+    quietBoot: 'Nothing was said so far: a boot without trouble is quiet',
     skipped: (size: string) => `… ${size} skipped`,
     restarted: '— started again —',
     openLink: { title: 'Open this address in your browser?', action: 'Open' },

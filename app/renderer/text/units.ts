@@ -1,11 +1,11 @@
 // Numbers for people: binary units with a thin space, times relative to now, digests and ids shortened.
 import { text } from './en.ts'
 
-const thinSpace = ' '
+const thinSpace = '\u2009'
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 
-/** `1536` is `1.5 KiB`. */
-export function formatBytes(bytes: number): string {
+/** `1536` is `1.5 KiB`. In a terminal, where every character is as wide, the space is a plain one. */
+export function formatBytes(bytes: number, space = thinSpace): string {
   let value = bytes
   let unit = 0
   while (value >= 1024 && unit < units.length - 1) {
@@ -13,7 +13,7 @@ export function formatBytes(bytes: number): string {
     unit += 1
   }
   const digits = unit === 0 || value >= 100 ? 0 : 1
-  return `${value.toFixed(digits)}${thinSpace}${units[unit]}`
+  return `${value.toFixed(digits)}${space}${units[unit]}`
 }
 
 export const formatMiB = (mebibytes: number): string => formatBytes(mebibytes * 1024 * 1024)
