@@ -38,7 +38,7 @@ afterAll(async () => {
 /** The guest, on guest-init's own side of the ring. */
 function compileGuest(): Buffer {
   const sources = join(import.meta.dirname, '../../guest-init/src')
-  const parts = ['ring', 'frame', 'platform-xen', 'xenstore', 'modules', 'log', 'file', 'failure']
+  const parts = ['ring', 'frame', 'platform-xen', 'xenstore', 'log', 'file', 'failure']
   const folder = mkdtempSync(join(tmpdir(), 'ring-guest-'))
   try {
     execFileSync('musl-gcc', [

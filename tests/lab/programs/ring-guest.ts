@@ -83,7 +83,7 @@ async function ringGuestInitrd({ guestPath, moduleFolder = `/lib/modules/${relea
   const modules = await Promise.all(
     plan.modules.map(async ({ path }, index) => ({
       kind: 'file' as const,
-      path: `bulkhead/modules/${index}-${basename(path)}`,
+      path: `modules/${index}-${basename(path)}`,
       mode: 0o600,
       data: await decompressModule(new Uint8Array(await readFile(path))),
     })),
