@@ -1,4 +1,5 @@
 // This process's own terminal: raw while a guest's terminal is shown on it, and its size.
+import { spawnSync } from 'node:child_process'
 
 export interface TerminalSize {
   readonly rows: number
@@ -11,6 +12,9 @@ export function rawTerminal(process: NodeJS.Process): Disposable {
   if (!stdin.isTTY) return { [Symbol.dispose]: () => {} }
   const restore = () => void stdin.setRawMode(false)
   stdin.setRawMode(true)
+  // libuv's raw mode (src/unix/tty.c) makes CR LF of every LF, which the guest's terminal has done already where it is
+  // wanted; a program that moves the cursor down by LF would find it at the left edge.
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] })
   process.on('exit', restore)
   return {
     [Symbol.dispose]: () => {

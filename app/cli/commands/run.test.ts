@@ -406,13 +406,13 @@ describe('bulkhead run -it', () => {
     const size = Promise.withResolvers<string>()
     const hungUp = Promise.withResolvers<void>()
     const { socketPath, calls } = await coreWith(async (peer) => {
-      peer.send('data', 1, 0, '/ # ')
+      peer.send('data', 1, 0, 'a\nb\r\n / # ')
       for (let frame = await peer.next(); frame !== undefined; frame = await peer.next()) {
         if (frame.kind === 'resize') size.resolve(Buffer.from(frame.payload).toString('hex'))
         if (frame.kind !== 'data') continue
         typed.push(Buffer.from(frame.payload).toString())
         peer.send('ack', 0, frame.offset + frame.payload.length)
-        peer.send('data', 1, 4, 'typed')
+        peer.send('data', 1, 10, 'typed')
       }
       hungUp.resolve()
     })
@@ -424,6 +424,7 @@ describe('bulkhead run -it', () => {
     terminal.type('\x1d')
     const { status, stdout } = await terminal.finish()
     await hungUp.promise
+    expect(stdout).toContain('a\nb\r\n / # ')
     expect(typed.join('')).toBe('ls\x03\r')
     expect(status).toBe(0)
     expect(stdout).toContain(
