@@ -44,10 +44,10 @@ export async function introduceDomain(xenstore: Xenstore, options: DomainNodesOp
     )
   }
   await xenstore.transaction(async (nodes) => {
-    // Careful: requests of one connection are done in order, so directories get their permissions before
-    // the nodes below them are made and inherit these.
+    // Careful: requests of one connection are done in order, so the domain's folder gets its permissions before
+    // the nodes below it are made and inherit these.
     await Promise.all([
-      ...writeDirectories(nodes, options),
+      ...writeFolders(nodes, options),
       ...writeValues(nodes, options),
       ...writeGuestNodes(nodes, domid),
       ...writeConsole(nodes, options),
@@ -55,7 +55,12 @@ export async function introduceDomain(xenstore: Xenstore, options: DomainNodesOp
       ...options.disks.map((disk) => writeVbd(nodes, domid, disk)),
     ])
   })
-  await xenstore.introduce(domid, { ringFrame: BigInt(storeFrame), eventChannelPort: storePort })
+  try {
+    await xenstore.introduce(domid, { ringFrame: BigInt(storeFrame), eventChannelPort: storePort })
+  } catch (error) {
+    await removeDomainNodes(xenstore, options)
+    throw error
+  }
 }
 
 export interface RecordedDomain {
@@ -136,15 +141,11 @@ function backendFolder(kind: string, domid: DomainId): string {
   return `${domainPath(DOM0)}/backend/${kind}/${domid}`
 }
 
-function writeDirectories(nodes: XenstoreNodes, { domid, uuid }: DomainNodesOptions): Promise<void>[] {
-  const path = domainPath(domid)
+function writeFolders(nodes: XenstoreNodes, { domid, uuid }: DomainNodesOptions): Promise<void>[] {
   const permissions = readableBy(domid)
   return [
-    nodes.makeDirectory(path, { permissions }),
+    nodes.makeDirectory(domainPath(domid), { permissions }),
     nodes.makeDirectory(vmPath(uuid), { permissions }),
-    ...['cpu', 'memory', 'device', 'control', 'console', 'store'].map((name) =>
-      nodes.makeDirectory(`${path}/${name}`, { permissions }),
-    ),
   ]
 }
 

@@ -89,8 +89,9 @@ function whyMissing(path: string): string {
 }
 
 function moduleOf(path: string): string {
-  if (path.endsWith('/privcmd') || path.endsWith('/hypercall')) return 'xen-privcmd'
-  return `xen-${path.slice(path.lastIndexOf('/') + 1)}`
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  // Both devices of drivers/xen/privcmd*.c are in one module.
+  return name === 'hypercall' ? 'xen-privcmd' : `xen-${name}`
 }
 
 function probeInterfaceVersion(hypercalls: Hypercalls, xen: XenVersion): InterfaceVersion {
