@@ -71,8 +71,9 @@ describe('a host with guests', () => {
 
   it('attaches again after the core host died, without showing anything twice', async () => {
     const { page } = started
+    const isNoticed = page.getByText('The connection is lost').waitFor()
     host.wire.cut()
-    await page.getByText('The connection is lost').waitFor()
+    await isNoticed
     await page.getByText('Connected', { exact: true }).waitFor()
     host.find('web').stdio.write('after the cut\r\n')
     await terminalSays(page, 'after the cut')

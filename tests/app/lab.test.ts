@@ -77,8 +77,8 @@ describe('the app on real Xen', () => {
     await terminalSays(page, '\nxen')
     await type('echo "I am process $$, with $(nproc) vCPU and $((40 + 2)) in mind"')
     await terminalSays(page, 'I am process 1, with 1 vCPU and 42 in mind')
-    await type('df -h / | tail -1; free -m | head -2')
-    await terminalSays(page, 'Mem:')
+    await type('grep -E "^(MemTotal|MemFree)" /proc/meminfo; df -h / | tail -1')
+    await terminalSays(page, '% /\nroot@')
     await page.getByText('Running', { exact: true }).first().waitFor()
     mkdirSync(pictures, { recursive: true })
     await page.screenshot({ path: join(pictures, 'guest-console.png') })
@@ -92,10 +92,12 @@ describe('the app on real Xen', () => {
   })
 
   it('goes on after the core host was killed', async () => {
+    const isNoticed = page.getByText('The connection is lost').waitFor()
     await lab.killCore()
+    await isNoticed
     await lab.coreReady()
     await page.getByText('Connected', { exact: true }).waitFor()
-    await page.locator('.xterm').click()
+    await page.locator('[data-state=live] .xterm').click()
     await page.keyboard.type('echo still $((40 + 3))')
     await page.keyboard.press('Enter')
     await terminalSays(page, 'still 43')

@@ -1,6 +1,6 @@
 // Every console that was opened, kept while its guest is there: coming back to a guest shows what was missed.
 import { defineStore } from 'pinia'
-import { ref, shallowReactive, watch } from 'vue'
+import { ref, shallowReactive, watch, watchEffect } from 'vue'
 import type { TerminalRequest } from '../../preload/api.ts'
 import { useConnection } from '../stores/connection.ts'
 import { useGuests } from '../stores/guests.ts'
@@ -10,6 +10,8 @@ import { TerminalSession } from './terminal-session.ts'
 
 interface Kept {
   readonly session: TerminalSession
+  /** The connection it was opened over: it breaks with it, and is opened again over the next one. */
+  connection: number
   startedAt: string | undefined
 }
 
@@ -36,7 +38,7 @@ export const useTerminalSessions = defineStore('terminal-sessions', () => {
         link.value = url
       },
     })
-    kept.set(keyOf(request), { session, startedAt: guest?.startedAt })
+    kept.set(keyOf(request), { session, connection: connection.session, startedAt: guest?.startedAt })
     return session
   }
 
@@ -57,14 +59,15 @@ export const useTerminalSessions = defineStore('terminal-sessions', () => {
       }
     },
   )
-  watch(
-    () => connection.session,
-    (session) => {
-      if (session === 0) return
-      for (const { session: terminal } of kept.values())
-        if (terminal.state.value.is === 'failed') void terminal.open()
-    },
-  )
+  watchEffect(() => {
+    const now = connection.session
+    if (now === 0) return
+    for (const entry of kept.values()) {
+      if (entry.session.state.value.is !== 'failed' || entry.connection === now) continue
+      entry.connection = now
+      void entry.session.open()
+    }
+  })
   watch(
     () => settings.current.terminalFontSize,
     (size) => {
