@@ -7,6 +7,8 @@ import { join } from 'node:path'
 
 /** Temporary files older than this were left by a process that died. */
 const STALE_TEMPORARY_MS = 600_000
+/** A kernel takes some 60 MB. One that is removed while a builder has it mapped stays until that one lets go. */
+const MAX_KERNELS = 8
 
 /** The path a kernel has in the cache, whether it is there or not. */
 export function cachedKernelPath(cacheDir: string, hash: string): string {
@@ -31,6 +33,7 @@ export async function storeKernel(
     const path = cachedKernelPath(target.cacheDir, target.hash)
     await rename(temporary, path)
     await syncDirectory(target.cacheDir)
+    await removeOldKernels(target.cacheDir)
     return path
   } catch (error) {
     await rm(temporary, { force: true })
@@ -47,6 +50,18 @@ async function writeDurably(path: string, chunks: AsyncIterable<Uint8Array>): Pr
 async function syncDirectory(path: string): Promise<void> {
   await using directory = await open(path, 'r')
   await directory.sync()
+}
+
+/** Keeps those that were unpacked last. */
+async function removeOldKernels(cacheDir: string): Promise<void> {
+  const kernels: { path: string; mtimeMs: number }[] = []
+  for (const name of await readdir(cacheDir)) {
+    const path = join(cacheDir, name)
+    const info = name.endsWith('.elf') ? await stat(path).catch(() => undefined) : undefined
+    if (info !== undefined) kernels.push({ path, mtimeMs: info.mtimeMs })
+  }
+  kernels.sort((one, other) => other.mtimeMs - one.mtimeMs)
+  for (const { path } of kernels.slice(MAX_KERNELS)) await rm(path, { force: true })
 }
 
 async function removeStaleTemporaries(cacheDir: string): Promise<void> {

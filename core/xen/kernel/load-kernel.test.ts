@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BulkheadError } from '../../errors.ts'
@@ -119,6 +119,18 @@ describe('loadKernel()', () => {
     await writeFile(join(cacheDir(), '.live.tmp'), 'x')
     await load(await place('two', bzImages.xz))
     expect((await readdir(cacheDir())).filter((name) => name.endsWith('.tmp'))).toEqual(['.live.tmp'])
+  })
+
+  test('keeps the eight kernels that were unpacked last', async () => {
+    const loaded = await load(await place('one', bzImages.gzip))
+    for (let age = 1; age <= 9; age++) {
+      const path = join(cacheDir(), `${age}.elf`)
+      await writeFile(path, 'x')
+      await utimes(path, 1000 - age, 1000 - age)
+    }
+    const last = await load(await place('two', bzImages.xz))
+    const expected = [loaded.path, last.path, ...[1, 2, 3, 4, 5, 6].map((age) => `${age}.elf`)]
+    expect((await readdir(cacheDir())).toSorted()).toEqual(expected.map((path) => basename(path)).toSorted())
   })
 
   test.each(Object.entries(bzImages))(
