@@ -3,6 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 import type { CoreStatus, OperationRequest } from './agent/protocol.ts'
@@ -133,11 +134,14 @@ export class Lab implements AsyncDisposable {
 
   /** Ends QEMU and removes the lab's folder. */
   async close(): Promise<void> {
-    if (this.daemon.exitCode !== null || this.daemon.signalCode !== null) return
-    const ended = new Promise((resolve) => this.daemon.once('exit', resolve))
-    this.daemon.ref()
-    this.daemon.stdin?.destroy()
-    await ended
+    if (this.daemon.exitCode === null && this.daemon.signalCode === null) {
+      const ended = new Promise((resolve) => this.daemon.once('exit', resolve))
+      this.daemon.ref()
+      this.daemon.stdin?.destroy()
+      await ended
+    }
+    // A daemon that was killed could not.
+    await rm(this.files.folder, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ const packageOfTool = {
   'dpkg-deb': 'dpkg',
   'apt-get': 'apt',
   mke2fs: 'e2fsprogs',
+  debugfs: 'e2fsprogs',
   xz: 'xz-utils',
   setpriv: 'util-linux',
   fallocate: 'util-linux',
@@ -16,6 +17,12 @@ const packageOfTool = {
 
 /** Throws `lab.missing-tool` naming every missing program and the command that installs them. */
 export function checkHostTools(path: string = process.env.PATH ?? ''): void {
+  if (process.arch !== 'x64') {
+    throw new LabError(
+      'lab.machine',
+      `Cannot run the lab on this machine: it is ${process.arch}, the lab needs an x86-64 one`,
+    )
+  }
   // mke2fs lies in a folder that only root has on its path.
   const folders = [...path.split(':'), '/usr/sbin', '/sbin']
   const missing = Object.entries(packageOfTool).filter(

@@ -32,7 +32,7 @@ export function runTool(argv: readonly [string, ...string[]], options: ToolOptio
       if (code === 0) return resolve(Buffer.concat(output))
       const said = Buffer.concat(complaints).toString().trim().split('\n').slice(-5).join('; ')
       const end = code === null ? `was killed by ${signal}` : `ended with status ${code}`
-      reject(new LabError('lab.tool', `Cannot finish "${argv.slice(0, 4).join(' ')} …": it ${end}: ${said}`))
+      reject(new LabError('lab.tool', `Cannot finish ${program}: it ${end}: ${said}`))
     })
     // A tool that stops reading early closes its input; its exit status tells the story.
     child.stdin?.on('error', () => {})

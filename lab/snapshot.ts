@@ -44,9 +44,7 @@ export async function openSnapshot(
   await buildOnce(
     folder,
     async (workFolder) => {
-      report(
-        `Booting Xen ${options.accelerator.kind === 'kvm' ? 'with KVM' : 'under emulation (the CPU flags offer no KVM for it)'}, once`,
-      )
+      report(`Booting Xen and dom0 once, ${options.accelerator.reason}`)
       const saved = join(workFolder, 'snapshot')
       mkdirSync(saved)
       await bootAndSave(saved, workFolder, options, report)

