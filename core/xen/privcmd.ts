@@ -5,6 +5,7 @@ import { type Action, addressOf, ioctl, ioctlInBackground } from '../sys/libc.ts
 import { type MemoryMapping, mapMemory } from '../sys/memory-mapping.ts'
 import { allocateNativeMemory } from '../sys/native-memory.ts'
 import { i32, size, structLayout, u16, u32 } from '../sys/struct-layout.ts'
+import { errnoName } from '../sys/system-error.ts'
 import type { DomainId } from './domain-id.ts'
 import { asXenError, XenError } from './errors.ts'
 
@@ -99,11 +100,11 @@ export class Privcmd implements Disposable {
       this.#map(IOCTL_PRIVCMD_MMAPBATCH_V2, memory.address, action)
       const failed = new Int32Array(errors.bytes.buffer).findIndex((errno) => errno !== 0)
       if (failed >= 0) {
-        const errno = mapError.at(errors.view, failed * mapError.sizeBytes).value
-        throw new XenError(
-          'attach-failed',
-          `Cannot ${action()}: frame 0x${frames[failed]?.toString(16)} gave error ${-errno}`,
-        )
+        const errorName = errnoName(-mapError.at(errors.view, failed * mapError.sizeBytes).value)
+        const frame = `0x${frames[failed]?.toString(16)}`
+        throw new XenError('attach-failed', `Cannot ${action()}: Xen refused frame ${frame} (${errorName})`, {
+          errorName,
+        })
       }
       return mapping
     } catch (error) {

@@ -29,6 +29,7 @@ beforeAll(async () => {
   lab = await startLab({ runsCore: false })
   await installPrograms(lab, FOLDER, {
     'domain-life': 'tests/lab/programs/domain-life.ts',
+    'hypervisor-use': 'tests/lab/programs/hypervisor-use.ts',
     'xenstore-use': 'tests/lab/programs/xenstore-use.ts',
     'build-worker': 'core/xen/build/build-worker.ts',
     'ring-worker': 'core/xen/ring/ring-worker.ts',
@@ -121,6 +122,25 @@ describe.each([
     const left = life.after.split('\n').filter((line) => !life.before.split('\n').includes(line))
     expect(left.filter((line) => !empty.test(line))).toEqual([])
   })
+})
+
+test('the hypervisor lists, finds and destroys domains, without holding up the event loop', async () => {
+  const result = await run<{ turnsWhileDestroying: number; freedMiB: number }>('hypervisor-use', {})
+  expect(result).toMatchObject({
+    populated: 128,
+    framesAreDistinct: true,
+    areListed: true,
+    missing: null,
+    byUuid: true,
+    pauseMissing: 'xen.hypercall-failed ESRCH',
+    mapMissing: 'xen.attach-failed ESRCH',
+    version: expect.stringMatching(/^4\.\d+\.\d+/),
+    capabilities: expect.stringContaining('xen-3.0-x86_64'),
+    console: expect.stringContaining('Dom0'),
+    left: 1,
+  })
+  expect(result.turnsWhileDestroying).toBeGreaterThan(1)
+  expect(result.freedMiB).toBeGreaterThan(250)
 })
 
 describe.each(['socket', 'device'])('xenstore, by way of the %s', (transport) => {
