@@ -13,8 +13,9 @@ afterEach(async () => {
   if (stdout !== '') await host.bulkhead(['rm', '-f', ...stdout.trim().split('\n')])
   expect(await host.leftBehind()).toEqual([])
 })
-const detached = async (name: string, ...words: string[]) => {
-  const { status, stdout, stderr } = await host.bulkhead(['run', '-d', '--name', name, image, ...words])
+const detached = async (name: string, ...words: string[]) => detachedWith(['--name', name], ...words)
+const detachedWith = async (options: readonly string[], ...words: string[]) => {
+  const { status, stdout, stderr } = await host.bulkhead(['run', '-d', ...options, image, ...words])
   if (status !== 0) throw new Error(stderr)
   return stdout.trim()
 }
@@ -94,7 +95,7 @@ describe('a guest in the background', () => {
   })
 
   it("shows the kernel's words with logs --boot", async () => {
-    await detached('web', ...forEver)
+    await detachedWith(['--name', 'web', '--kernel-arg', 'loglevel=7'], ...forEver)
     expect((await host.bulkhead(['logs', '--boot', 'web'])).stdout).toContain('Linux version')
   })
 })

@@ -55,11 +55,21 @@ describe('a guest in a terminal', () => {
   })
 
   it('shows the console of the guest, and leaves it', async () => {
-    await host.bulkhead(['run', '-d', '--name', 'quiet', image, 'sleep', '1000'])
-    const terminal = host.terminal(['console', 'quiet'])
+    await host.bulkhead([
+      'run',
+      '-d',
+      '--name',
+      'talker',
+      '--kernel-arg',
+      'loglevel=7',
+      image,
+      'sleep',
+      '1000',
+    ])
+    const terminal = host.terminal(['console', 'talker'])
     await terminal.shown('Linux version')
     terminal.type('\x1d')
     expect((await terminal.finish()).status).toBe(0)
-    expect((await host.bulkhead(['rm', '-f', 'quiet'])).status).toBe(0)
+    expect((await host.bulkhead(['rm', '-f', 'talker'])).status).toBe(0)
   })
 })

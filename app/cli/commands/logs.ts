@@ -17,11 +17,15 @@ export function configure(command: Command): void {
     .option('-f, --follow', 'go on with what comes, until the guest ends', false)
     .option('--boot', "the kernel's and guest-init's words in place of the program's", false)
     .option('-n, --tail <lines>', 'begin with the last lines only')
-  describeExamples(command, [
-    ['logs web', 'everything the program wrote'],
-    ['logs -f -n 20 web', 'the last 20 lines, then what comes'],
-    ['logs --boot web', 'why a guest did not come up'],
-  ])
+  describeExamples(
+    command,
+    [
+      ['logs web', 'everything the program wrote'],
+      ['logs -f -n 20 web', 'the last 20 lines, then what comes'],
+      ['logs --boot web', 'why a guest did not come up'],
+    ],
+    'Kernels are told to be brief: for all of their words, run the guest with --kernel-arg loglevel=7.',
+  )
 }
 
 export async function run(context: CliContext, command: Command): Promise<number> {
