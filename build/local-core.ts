@@ -24,7 +24,12 @@ export async function ensureCoreHost(root: string, report: (line: string) => voi
   )
   if (!isRoot && spawnSync('sudo', ['-v'], { stdio: 'inherit' }).status !== 0)
     throw new Error('Cannot start the core host without root')
-  const program = [process.execPath, join(root, 'dist/core/core-host.js'), '--owner', String(process.getuid?.() ?? 0)]
+  const program = [
+    process.execPath,
+    join(root, 'dist/core/core-host.js'),
+    '--owner',
+    String(process.getuid?.() ?? 0),
+  ]
   const [file = '', ...args] = isRoot ? program : ['sudo', '-n', ...program]
   const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   let said = ''
