@@ -120,7 +120,7 @@ describe('a host with guests', () => {
     await notice.waitFor()
     expect(await notice.textContent()).toContain('Xen has 312 MiB free, 512 MiB needed')
     expect(await notice.textContent()).toContain('Stop another guest first.')
-    await notice.getByRole('button', { name: /copy details/i }).click()
+    await notice.getByRole('button', { name: 'Copy details' }).click()
     expect(await page.evaluate(() => navigator.clipboard.readText())).toContain('guest.no-memory')
     await notice.getByRole('button', { name: 'Dismiss' }).click()
     host.failures.clear()

@@ -7,6 +7,7 @@ import type { AxeResults } from 'axe-core'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BulkheadError } from '../../core/errors.ts'
+import { AppDriver } from './support/app-driver.ts'
 import { demoFacts, demoHost, exitRecord, guestSummary } from './support/demo-host.ts'
 import { ScriptedHost } from './support/scripted-host.ts'
 import { type StartedApp, startApp, terminalSays } from './support/start-app.ts'
@@ -35,7 +36,7 @@ async function faults(page: Page): Promise<string[]> {
   )
 }
 
-async function lookAt(started: StartedApp, name: string): Promise<void> {
+async function lookAt(started: Pick<StartedApp, 'page' | 'app'>, name: string): Promise<void> {
   const { page, app } = started
   for (const theme of ['light', 'dark'] as const) {
     await app.control('theme.system', { dark: theme === 'dark' })
@@ -120,6 +121,17 @@ describe('a host with guests', () => {
 })
 
 describe('the ends of the scale', () => {
+  it('no host', async () => {
+    await using app = await AppDriver.start({
+      resolveTarget: () =>
+        Promise.reject(new BulkheadError('client.no-host', 'There is no Xen host to talk to')),
+      environment,
+    })
+    const page = await app.page()
+    await page.getByRole('heading', { name: 'No connection' }).waitFor()
+    await lookAt({ app, page }, 'no-host')
+  })
+
   it('nothing at all', async () => {
     await using started = await startApp(new ScriptedHost(demoFacts), { environment })
     await started.page.getByText('No guests yet').waitFor()

@@ -14,7 +14,7 @@ export const text = {
     copy: 'Copy',
     copied: 'Copied',
     copyWhat: (what: string) => `Copy ${what}`,
-    copyDetails: 'Copy details',
+    details: 'details',
     delete: 'Delete',
     dismiss: 'Dismiss',
     retry: 'Try again',
@@ -61,8 +61,9 @@ export const text = {
     stopped: 'Not running',
     empty: {
       title: 'No guests yet',
-      body: 'A guest is a virtual machine of its own that runs one image. Pull or import an image, then launch it.',
-      action: 'Launch a guest',
+      body: 'A guest is a virtual machine of its own that runs one image.',
+      bodyWithoutImages:
+        'A guest is a virtual machine of its own that runs one image. Pull or import an image first, then launch it.',
     },
     noMatch: (filter: string) => `No guest matches “${filter}”`,
     choose: { title: 'No guest chosen', body: 'Choose a guest on the left to see its console.' },
@@ -183,6 +184,7 @@ export const text = {
     list: 'Images',
     pull: 'Pull',
     import: 'Import',
+    importHint: 'Import an archive',
     filter: 'Filter images',
     empty: {
       title: 'No images yet',

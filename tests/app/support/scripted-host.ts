@@ -82,6 +82,7 @@ export class ScriptedHost implements AsyncDisposable {
 
   addGuest(summary: GuestSummary): ScriptedGuest {
     const guest = { summary, stdio: new ScriptedStream(), console: new ScriptedStream() }
+    if (summary.exit !== undefined) guest.stdio.exit(summary.exit)
     this.guests.set(summary.id, guest)
     this.notify({ type: 'guest', guest: summary })
     return guest
