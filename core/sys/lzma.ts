@@ -1,5 +1,5 @@
-// xz and lzma decompression through liblzma.so.5, because Node has neither and Debian's kernels and Fedora's modules
-// are compressed with them. Source: xz src/liblzma/api/lzma/base.h (lzma_stream) and container.h.
+// xz and lzma decompression through liblzma.so.5, because Node has neither and Debian's kernels and Fedora's
+// modules are compressed with them. Source: xz src/liblzma/api/lzma/base.h (lzma_stream) and container.h.
 
 import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi'
 import { BulkheadError } from '../errors.ts'
@@ -38,8 +38,8 @@ const RESULT_NAMES: Readonly<Record<number, string>> = {
 }
 
 /**
- * Decompresses one stream, yielding chunks of up to 4 MiB as they come; bytes after the end of the stream are left
- * alone. The work runs on a thread of the pool. Throws `lzma.failed`.
+ * Decompresses one stream, yielding chunks of up to 4 MiB as they come; bytes after the end of the stream are
+ * left alone. The work runs on a thread of the pool. Throws `lzma.failed`.
  */
 export async function* decompressLzma(
   input: Uint8Array<ArrayBuffer>,

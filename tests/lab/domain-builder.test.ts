@@ -1,4 +1,5 @@
-// The PV builder against the real hypervisor: what it builds boots, and what it does not build leaves nothing.
+// The PV builder against the real hypervisor: what it builds boots, and what it does not build leaves
+// nothing.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DomainSpec } from '../../core/xen/build/domain-builder.ts'

@@ -1,5 +1,5 @@
-// What the main thread and the build worker say to each other. Errors cross as plain data, because a structured clone
-// loses their class, code and hint.
+// What the main thread and the build worker say to each other. Errors cross as plain data, because a
+// structured clone loses their class, code and hint.
 
 import { BulkheadError } from '../../errors.ts'
 import type { BuiltDomain, DomainSpec } from './build-spec.ts'

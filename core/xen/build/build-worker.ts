@@ -1,5 +1,6 @@
-// The thread that builds domains, an entry of its own in the bundle: each step of a build blocks for milliseconds, which
-// the event loop of the core host must not. It lives as long as its host and keeps kernels mapped between builds.
+// The thread that builds domains, an entry of its own in the bundle: each step of a build blocks for
+// milliseconds, which the event loop of the core host must not. It lives as long as its host and keeps
+// kernels mapped between builds.
 
 import { parentPort } from 'node:worker_threads'
 import { destroyDomain } from '../domctl.ts'

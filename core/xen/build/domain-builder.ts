@@ -1,4 +1,5 @@
-// Builds domains on a worker thread that is started with the first and kept; the entry point of core/xen/build.
+// Builds domains on a worker thread that is started with the first and kept; the entry point of
+// core/xen/build.
 
 import { Worker } from 'node:worker_threads'
 import { BuildError } from './build-error.ts'
@@ -13,10 +14,10 @@ export interface BuildOptions {
 }
 
 /**
- * Builds a PV domain: memory, kernel, initrd, page tables, first vCPU and the grants of its rings. It is left paused once
- * and without xenstore nodes. When building fails or is aborted, the domain is destroyed again; an abort that comes after
- * the last step is too late, and the domain is returned. Throws an error with a code `build.…`, `kernel.…` or `xen.…`, or
- * the signal's reason.
+ * Builds a PV domain: memory, kernel, initrd, page tables, first vCPU and the grants of its rings. It is left
+ * paused once and without xenstore nodes. When building fails or is aborted, the domain is destroyed again;
+ * an abort that comes after the last step is too late, and the domain is returned. Throws an error with a
+ * code `build.…`, `kernel.…` or `xen.…`, or the signal's reason.
  */
 export async function buildDomain(spec: DomainSpec, { signal }: BuildOptions = {}): Promise<BuiltDomain> {
   // Copies, because a message would carry the whole buffer that a view shows a part of.
@@ -47,7 +48,8 @@ let worker: BuildWorker | undefined
 function currentWorker(): BuildWorker {
   worker ??= new BuildWorker((unfinished) => {
     worker = undefined
-    // A dead thread destroys nothing: the next one does it first.
+    // A dead thread destroys nothing: the next one does it first. Should that fail too, the domain is found
+    // by its UUID when the core host starts again.
     for (const uuid of unfinished) {
       currentWorker()
         .request({ kind: 'discard', uuid }, undefined)

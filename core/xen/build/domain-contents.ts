@@ -1,5 +1,5 @@
-// Writes what a PV domain finds in its memory when it starts. All of it goes through one mapping, because mapping and
-// above all unmapping is what costs in dom0, where every page table entry is a trap to Xen.
+// Writes what a PV domain finds in its memory when it starts. All of it goes through one mapping, because
+// mapping and above all unmapping is what costs in dom0, where every page table entry is a trap to Xen.
 
 import { addressOf, copyMemory, fillMemory } from '../../sys/libc.ts'
 import type { MemoryMapping } from '../../sys/memory-mapping.ts'
@@ -30,8 +30,8 @@ export interface Contents {
 }
 
 /**
- * Writes kernel, initrd, frame list, start_info and shared_info and clears the rings. Returns the mapping, to be disposed at leisure:
- * no page in it becomes a page table.
+ * Writes kernel, initrd, frame list, start_info and shared_info and clears the rings. Returns the mapping, to
+ * be disposed at leisure: no page in it becomes a page table.
  */
 export function writeContents(target: Target, contents: Contents, timer: StepTimer): MemoryMapping {
   const { hypercalls, domid, layout, frames } = target

@@ -1,5 +1,6 @@
-// The machine frame behind each of a domain's pages (Xen's "p2m"). Kept as pairs of 32-bit words, which is the form the
-// guest gets it in and is many times faster to loop over than 64-bit integers, which are BigInts in JavaScript.
+// The machine frame behind each of a domain's pages (Xen's "p2m"). Kept as pairs of 32-bit words, which is
+// the form the guest gets it in and is many times faster to loop over than 64-bit integers, which are BigInts
+// in JavaScript.
 
 /** Frame numbers by page; little-endian 64-bit values in `words`. */
 export class FrameList {
@@ -11,7 +12,10 @@ export class FrameList {
     this.words = new Uint32Array(pages * 2)
   }
 
-  /** Sets `count` consecutive pages to consecutive frames; `firstFrame` is a multiple of `count`, a power of two. */
+  /**
+   * Sets `count` consecutive pages to consecutive frames; `firstFrame` is a multiple of `count`, a power of
+   * two.
+   */
   setExtent(firstPage: number, firstFrame: bigint, count: number): void {
     const low = Number(BigInt.asUintN(32, firstFrame))
     const high = Number(firstFrame >> 32n)

@@ -1,5 +1,5 @@
-// The initrd as the guest sees it: parts one after another, each begun at a multiple of 4 bytes, because Linux looks for
-// the next archive only there (init/initramfs.c, unpack_to_rootfs).
+// The initrd as the guest sees it: parts one after another, each begun at a multiple of 4 bytes, because
+// Linux looks for the next archive only there (init/initramfs.c, unpack_to_rootfs).
 
 import { addressOf, copyMemory, fillMemory } from '../../sys/libc.ts'
 import { BuildError } from './build-error.ts'

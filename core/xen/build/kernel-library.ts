@@ -1,5 +1,5 @@
-// The kernels a builder has met: unpacked, checked for PV, mapped, and planned once; the next guest with the same kernel
-// finds all of it ready.
+// The kernels a builder has met: unpacked, checked for PV, mapped, and planned once; the next guest with the
+// same kernel finds all of it ready.
 
 import { existsSync, statSync } from 'node:fs'
 import type { ElfImage } from '../kernel/elf.ts'

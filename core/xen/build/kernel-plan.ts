@@ -1,12 +1,14 @@
-// Which of a kernel's pages have something in them, and how to copy those. Half of a distribution's kernel is zeros: Xen
-// clears such pages itself, which is several times cheaper than mapping, writing and unmapping them from dom0.
-// The plan depends on the file alone and is made once per kernel.
+// Which of a kernel's pages have something in them, and how to copy those. Half of a distribution's kernel is
+// zeros: Xen clears such pages itself, which is several times cheaper than mapping, writing and unmapping
+// them from dom0. The plan depends on the file alone and is made once per kernel.
 
 import type { ElfImage, LoadSegment } from '../kernel/elf.ts'
 import { PAGE_BYTES, type PageRange } from './layout.ts'
 
 export interface KernelPlan {
-  /** Guest pages with content, in order. A mapping of these, one after another, is what `copies` writes into. */
+  /**
+   * Guest pages with content, in order. A mapping of these, one after another, is what `copies` writes into.
+   */
   readonly dataPages: readonly PageRange[]
   /** Guest pages that must be zero. */
   readonly zeroPages: readonly PageRange[]

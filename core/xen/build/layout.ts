@@ -1,5 +1,6 @@
-// Where everything lies in a PV domain's memory when it starts: a pure calculation, so that it can be tested without Xen.
-// The order follows xen/tools/libs/guest (xg_dom_core.c, xc_dom_build_image; xg_dom_x86.c), which Linux relies on.
+// Where everything lies in a PV domain's memory when it starts: a pure calculation, so that it can be tested
+// without Xen. The order follows xen/tools/libs/guest (xg_dom_core.c, xc_dom_build_image; xg_dom_x86.c),
+// which Linux relies on.
 //
 //   0 …                     free
 //   kernel                  where its headers say
@@ -23,7 +24,9 @@ const MAPPING_ALIGNMENT = 4 << 20
 const MAPPING_SPARE = 512 << 10
 /** Virtual addresses have 48 bits; what is above repeats bit 47. */
 const ADDRESS_SPACE = 2 ** 48
-/** L4 entries that belong to the hypervisor: xen/include/public/arch-x86/xen-x86_64.h, HYPERVISOR_VIRT_START. */
+/**
+ * L4 entries that belong to the hypervisor: xen/include/public/arch-x86/xen-x86_64.h, HYPERVISOR_VIRT_START.
+ */
 const FIRST_XEN_L4_SLOT = 256
 const LAST_XEN_L4_SLOT = 271
 
@@ -162,8 +165,8 @@ function checkKernel(request: LayoutRequest): void {
 }
 
 /**
- * The initial mapping from page 0 to the end of the tables that map it, the boot stack and the spare room. Tables that
- * are mapped by themselves: their number is raised until it is enough.
+ * The initial mapping from page 0 to the end of the tables that map it, the boot stack and the spare room.
+ * Tables that are mapped by themselves: their number is raised until it is enough.
  */
 function mapUpTo(virtualBase: bigint, tablesFirstPage: number): TableRange {
   const address48 = low48(virtualBase)
@@ -197,8 +200,9 @@ function tablesFor(address48: number, mappedPages: number, firstPage: number): T
 }
 
 /**
- * The kernel's own wish for its frame list, unless it cannot be met: like libxenguest, a list that would not lie below
- * the kernel or not on a page goes into the initial mapping, where `start_info.mfn_list` tells the kernel it is.
+ * The kernel's own wish for its frame list, unless it cannot be met: like libxenguest, a list that would not
+ * lie below the kernel or not on a page goes into the initial mapping, where `start_info.mfn_list` tells the
+ * kernel it is.
  */
 function usableListAddress(request: LayoutRequest, listPages: number): bigint | undefined {
   const address = request.initialP2m

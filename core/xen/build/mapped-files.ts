@@ -1,8 +1,9 @@
-// Files kept mapped from one build to the next: kernels and initrds that most guests share. Mapped pages are the page
-// cache's own, so this costs dom0 no memory to speak of, and a build copies without a system call or page fault per page.
+// Files kept mapped from one build to the next: kernels and initrds that most guests share. Mapped pages are
+// the page cache's own, so this costs dom0 no memory to speak of, and a build copies without a system call or
+// page fault per page.
 //
-// Careful: a mapped file that is truncated kills the process that reads it. What is built from must therefore be replaced
-// by renaming, never rewritten in place, as package managers and our own caches do.
+// Careful: a mapped file that is truncated kills the process that reads it. What is built from must therefore
+// be replaced by renaming, never rewritten in place, as package managers and our own caches do.
 
 import { constants, fstatSync } from 'node:fs'
 import { type FileDescriptor, openFile } from '../../sys/file-descriptor.ts'

@@ -1,6 +1,6 @@
-// Writes the page tables a PV domain starts with, in ordinary memory; the builder copies them into the domain, and Xen
-// checks them when the L4 table is pinned. Entry format: Intel SDM volume 3, 4.5; flags as libxenguest sets them
-// (xg_dom_x86.c).
+// Writes the page tables a PV domain starts with, in ordinary memory; the builder copies them into the
+// domain, and Xen checks them when the L4 table is pinned. Entry format: Intel SDM volume 3, 4.5; flags as
+// libxenguest sets them (xg_dom_x86.c).
 
 import type { FrameList } from './frame-list.ts'
 import { PAGE_BYTES, type PageRange, type PvLayout, type TableRange, tableCount } from './layout.ts'
@@ -16,7 +16,9 @@ const READ_ONLY_FLAGS = 0x21
 export interface PageTables {
   /** The L4 table and the tables of the initial mapping, for `layout.pageTables`. */
   readonly main: Uint8Array<ArrayBuffer>
-  /** The tables of the frame list's own mapping, from `layout.frameListMapping.firstPage`; empty without one. */
+  /**
+   * The tables of the frame list's own mapping, from `layout.frameListMapping.firstPage`; empty without one.
+   */
   readonly frameList: Uint8Array<ArrayBuffer>
 }
 
@@ -55,8 +57,8 @@ class TableMemory {
   }
 
   /**
-   * Makes `count` entries, from entry `first` of the table at `tablePage`, point to consecutive pages from `firstPage`.
-   * Tables of one level lie side by side, so entry 512 of a table is entry 0 of the next.
+   * Makes `count` entries, from entry `first` of the table at `tablePage`, point to consecutive pages from
+   * `firstPage`. Tables of one level lie side by side, so entry 512 of a table is entry 0 of the next.
    */
   set(tablePage: number, run: EntryRun): void {
     const words = this.#words

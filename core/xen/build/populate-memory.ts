@@ -1,5 +1,5 @@
-// Gives a PV domain its memory and learns which machine frames it got: in pieces of 2 MiB while Xen has such, then in
-// single pages. Large pieces are many times faster and make the guest's own memory faster too.
+// Gives a PV domain its memory and learns which machine frames it got: in pieces of 2 MiB while Xen has such,
+// then in single pages. Large pieces are many times faster and make the guest's own memory faster too.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DomainId } from '../domain-id.ts'

@@ -1,5 +1,6 @@
-// Builds an x86-64 PV domain, from nothing to complete and paused, in the order of libxenguest. Runs in a worker thread:
-// each step blocks, between steps an abort is noticed. Facts: xen/tools/libs/guest, xen/include/public.
+// Builds an x86-64 PV domain, from nothing to complete and paused, in the order of libxenguest. Runs in a
+// worker thread: each step blocks, between steps an abort is noticed. Facts: xen/tools/libs/guest,
+// xen/include/public.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DomainId } from '../domain-id.ts'
@@ -58,8 +59,8 @@ export interface PvBuild {
 }
 
 /**
- * Builds a domain. On failure or abort it is destroyed again. Throws `BuildError`, `KernelError`, `XenError`, or the
- * signal's reason.
+ * Builds a domain. On failure or abort it is destroyed again. Throws `BuildError`, `KernelError`, `XenError`,
+ * or the signal's reason.
  */
 export async function buildPvDomain(
   tools: BuilderTools,
@@ -148,7 +149,9 @@ function readSharedInfoFrame(hypercalls: Hypercalls, domid: DomainId): number {
   return Number(info.sharedInfoFrame)
 }
 
-/** The registers of vCPU 0 at the kernel's entry; the kernel brings the others up itself (VCPUOP_initialise). */
+/**
+ * The registers of vCPU 0 at the kernel's entry; the kernel brings the others up itself (VCPUOP_initialise).
+ */
 function firstVcpu(kernel: PvKernel, layout: PvLayout, l4Frame: number): Uint8Array<ArrayBuffer> {
   const { struct: context, bytes } = vcpuGuestContext.create()
   const addressOf = (page: number) => kernel.layout.virtualBase + BigInt(page * PAGE_BYTES)

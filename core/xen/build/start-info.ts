@@ -1,5 +1,6 @@
-// The two pages through which a PV kernel learns what it was given: start_info, whose address is in its first register,
-// and shared_info. Source: xen/include/public/xen.h and arch-x86/xen.h (the same from 4.14 to 4.22).
+// The two pages through which a PV kernel learns what it was given: start_info, whose address is in its first
+// register, and shared_info. Source: xen/include/public/xen.h and arch-x86/xen.h (the same from 4.14 to
+// 4.22).
 
 import { bytes, size, structLayout, u8, u32, u64 } from '../../sys/struct-layout.ts'
 import type { FrameList } from './frame-list.ts'

@@ -1,12 +1,14 @@
-// Random access to bytes that may be in memory or in a file, so that one parser reads headers out of a 60 MiB kernel
-// without loading it, and tests feed it plain arrays.
+// Random access to bytes that may be in memory or in a file, so that one parser reads headers out of a 60 MiB
+// kernel without loading it, and tests feed it plain arrays.
 
 import { readSync } from 'node:fs'
 import { KernelError } from './kernel-error.ts'
 
 export interface ByteSource {
   readonly sizeBytes: number
-  /** Bytes `offset … offset + length`; a range that is not wholly inside is an error, never a short answer. */
+  /**
+   * Bytes `offset … offset + length`; a range that is not wholly inside is an error, never a short answer.
+   */
   read(offset: number, length: number): Uint8Array<ArrayBuffer>
 }
 

@@ -1,5 +1,5 @@
-// Finds the compressed kernel inside a Linux bzImage. Source: Linux Documentation/arch/x86/boot.rst (setup header,
-// boot protocol 2.08 and later: payload_offset and payload_length).
+// Finds the compressed kernel inside a Linux bzImage. Source: Linux Documentation/arch/x86/boot.rst (setup
+// header, boot protocol 2.08 and later: payload_offset and payload_length).
 
 import { KernelError } from './kernel-error.ts'
 

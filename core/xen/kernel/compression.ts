@@ -1,5 +1,5 @@
-// Recognises how a kernel or a module is compressed, and decompresses it in chunks with a limit on the result: the size
-// that a file claims is never believed. Magic numbers: Linux lib/decompress.c.
+// Recognises how a kernel or a module is compressed, and decompresses it in chunks with a limit on the
+// result: the size that a file claims is never believed. Magic numbers: Linux lib/decompress.c.
 
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib'
 import { BulkheadError } from '../../errors.ts'

@@ -1,6 +1,6 @@
-// Reads the headers of an x86-64 ELF kernel: what to load where, and where its notes are. Kernels may come with an
-// image from anywhere, so every offset, size and count is checked before it is used.
-// Source of the layout: System V ABI, ELF-64 object file format.
+// Reads the headers of an x86-64 ELF kernel: what to load where, and where its notes are. Kernels may come
+// with an image from anywhere, so every offset, size and count is checked before it is used. Source of the
+// layout: System V ABI, ELF-64 object file format.
 
 import { type Struct, structLayout, u8, u16, u32, u64 } from '../../sys/struct-layout.ts'
 import type { ByteSource } from './byte-source.ts'

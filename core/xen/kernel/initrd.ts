@@ -1,5 +1,6 @@
-// Writes initrds: cpio archives in the "newc" format that the Linux kernel unpacks into its first file system. The same
-// entries give the same bytes. Source: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
+// Writes initrds: cpio archives in the "newc" format that the Linux kernel unpacks into its first file
+// system. The same entries give the same bytes. Source: Linux
+// Documentation/driver-api/early-userspace/buffer-format.rst.
 
 import { readFile } from 'node:fs/promises'
 import { KernelError } from './kernel-error.ts'

@@ -1,5 +1,5 @@
-// A folder of decompressed kernels, named by the hash of the file they came from. A file appears there whole or not at
-// all, so any number of processes may fill it at once.
+// A folder of decompressed kernels, named by the hash of the file they came from. A file appears there whole
+// or not at all, so any number of processes may fill it at once.
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
@@ -7,7 +7,9 @@ import { join } from 'node:path'
 
 /** Temporary files older than this were left by a process that died. */
 const STALE_TEMPORARY_MS = 600_000
-/** A kernel takes some 60 MB. One that is removed while a builder has it mapped stays until that one lets go. */
+/**
+ * A kernel takes some 60 MB. One that is removed while a builder has it mapped stays until that one lets go.
+ */
 const MAX_KERNELS = 8
 
 /** The path a kernel has in the cache, whether it is there or not. */
@@ -16,8 +18,8 @@ export function cachedKernelPath(cacheDir: string, hash: string): string {
 }
 
 /**
- * Writes the chunks to the cache and returns the path. `check` sees the complete temporary file first: when it throws,
- * or the chunks do, nothing is left behind.
+ * Writes the chunks to the cache and returns the path. `check` sees the complete temporary file first: when
+ * it throws, or the chunks do, nothing is left behind.
  */
 export async function storeKernel(
   target: { readonly cacheDir: string; readonly hash: string },

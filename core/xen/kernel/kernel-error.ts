@@ -1,4 +1,5 @@
-// The errors of kernel images and guest modules: each has a stable code, the action, and the values that made it fail.
+// The errors of kernel images and guest modules: each has a stable code, the action, and the values that made
+// it fail.
 
 import { BulkheadError, type ErrorDetails } from '../../errors.ts'
 

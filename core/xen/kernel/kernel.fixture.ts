@@ -1,4 +1,5 @@
-// Builds small kernels for tests: ELF files with Xen notes, and bzImages around payloads that the real compressors made.
+// Builds small kernels for tests: ELF files with Xen notes, and bzImages around payloads that the real
+// compressors made.
 
 import { execFileSync } from 'node:child_process'
 
@@ -81,7 +82,10 @@ export function makeSmallKernel(sizeBytes = 65536): Uint8Array<ArrayBuffer> {
   })
 }
 
-/** Wraps a payload as a bzImage does: boot sector, setup code, then the payload some way into the kernel proper. */
+/**
+ * Wraps a payload as a bzImage does: boot sector, setup code, then the payload some way into the kernel
+ * proper.
+ */
 export function makeBzImage(payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const setupSectors = 5
   const payloadOffset = 720

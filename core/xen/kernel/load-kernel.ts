@@ -1,6 +1,6 @@
-// Turns a kernel file of any usual kind (vmlinux, bzImage, compressed vmlinux) into an uncompressed ELF file that a
-// domain builder can copy from, with its parsed headers. Decompressed kernels are cached by content hash, because
-// unpacking one takes longer than building a domain.
+// Turns a kernel file of any usual kind (vmlinux, bzImage, compressed vmlinux) into an uncompressed ELF file
+// that a domain builder can copy from, with its parsed headers. Decompressed kernels are cached by content
+// hash, because unpacking one takes longer than building a domain.
 
 import { createHash } from 'node:crypto'
 import { constants, existsSync } from 'node:fs'
@@ -33,8 +33,8 @@ export interface LoadedKernel {
 export const MAX_KERNEL_BYTES = 512 << 20
 
 /**
- * Loads a kernel. Several calls, in one process or in many, may load the same one at once. Throws `KernelError`, or the
- * signal's reason.
+ * Loads a kernel. Several calls, in one process or in many, may load the same one at once. Throws
+ * `KernelError`, or the signal's reason.
  */
 export async function loadKernel(path: string, options: LoadKernelOptions): Promise<LoadedKernel> {
   await using file = await openRegularFile(path)
@@ -63,8 +63,8 @@ async function unpack(
       },
     )
   }
-  // The kernel build appends the size to every payload but gzip's, which ends in it by itself; strict decoders must
-  // not see it.
+  // The kernel build appends the size to every payload but gzip's, which ends in it by itself; strict
+  // decoders must not see it.
   const input =
     compression === 'gzip' ? payload : payload.subarray(0, Math.max(0, payload.length - trailerBytes))
   const chunks = decompress(input, compression, { limitBytes: MAX_KERNEL_BYTES, signal: options.signal })

@@ -23,8 +23,8 @@ export interface ModulePlan {
 }
 
 /**
- * Resolves names (`xen-gntalloc` or `xen_gntalloc`) against the module folder of one kernel release, with hard
- * dependencies and the `pre:` soft ones. Throws `kernel.no-modules` when the folder has no modules.dep.
+ * Resolves names (`xen-gntalloc` or `xen_gntalloc`) against the module folder of one kernel release, with
+ * hard dependencies and the `pre:` soft ones. Throws `kernel.no-modules` when the folder has no modules.dep.
  */
 export async function planModules(moduleDir: string, names: readonly string[]): Promise<ModulePlan> {
   const index = await readIndex(moduleDir)

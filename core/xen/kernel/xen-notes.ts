@@ -1,5 +1,5 @@
-// What a kernel says about itself to Xen, in ELF notes owned by "Xen": where its virtual memory begins, where it is
-// entered, how it wants its page lists and ramdisk. Source: xen/include/public/elfnote.h.
+// What a kernel says about itself to Xen, in ELF notes owned by "Xen": where its virtual memory begins, where
+// it is entered, how it wants its page lists and ramdisk. Source: xen/include/public/elfnote.h.
 
 import type { ByteSource } from './byte-source.ts'
 import type { ElfImage, NoteArea } from './elf.ts'
@@ -80,8 +80,8 @@ export interface PvKernelNotes {
 }
 
 /**
- * Checks that the kernel can be started as a PV guest, as libxenguest does (elf_xen_note_check, xc_dom_parse_image).
- * Throws `kernel.no-xen-support`.
+ * Checks that the kernel can be started as a PV guest, as libxenguest does (elf_xen_note_check,
+ * xc_dom_parse_image). Throws `kernel.no-xen-support`.
  */
 export function requirePvNotes(notes: XenNotes): PvKernelNotes {
   if (notes.entry === undefined || notes.virtualBase === undefined) {

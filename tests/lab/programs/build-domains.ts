@@ -1,6 +1,6 @@
-// Runs in dom0: builds domains as told by a JSON list of lists on standard input, those of one list at once, and says for
-// each what came of it as a line of JSON. A domain that starts is watched through its console until it stops; all are
-// destroyed in the end.
+// Runs in dom0: builds domains as told by a JSON list of lists on standard input, those of one list at once,
+// and says for each what came of it as a line of JSON. A domain that starts is watched through its console
+// until it stops; all are destroyed in the end.
 
 import { execFileSync } from 'node:child_process'
 import { text } from 'node:stream/consumers'

@@ -1,4 +1,5 @@
-// Puts programs of the tests into a lab's dom0: bundled from TypeScript as the core is, with the core's own koffi.
+// Puts programs of the tests into a lab's dom0: bundled from TypeScript as the core is, with the core's own
+// koffi.
 
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
