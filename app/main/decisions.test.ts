@@ -40,7 +40,8 @@ it('waysOut() offers to start what is not there, and always to try again', () =>
   expect(waysOut('client.no-socket', 'local')).toEqual(['start-core', 'retry'])
   expect(waysOut('client.not-running', 'lab')).toEqual(['start-lab', 'retry'])
   expect(waysOut('client.no-access', 'local')).toEqual(['retry'])
-  expect(waysOut('client.wrong-protocol', 'socket')).toEqual(['retry'])
+  expect(waysOut('client.wrong-protocol', 'local')).toEqual(['retry'])
+  expect(waysOut('client.no-host', 'socket')).toEqual(['retry'])
 })
 
 it('startCoreCommand() asks polkit, unless the app is root’s', () => {

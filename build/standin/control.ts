@@ -42,8 +42,7 @@ async function answer(line: string): Promise<void> {
 
 if (socket !== undefined) {
   createInterface({ input: socket }).on('line', (line) => void answer(line))
-  socket.on('error', () => {
-    // The test is gone; the app goes on until it is ended.
-  })
-  socket.unref()
+  socket.on('error', () => socket.destroy())
+  // Whoever held the other end is gone, and nobody else knows of this app.
+  socket.on('close', () => process.exit(0))
 }
