@@ -29,8 +29,6 @@ for (const { folder, entries } of programs) {
     input: Object.fromEntries(Object.entries(entries).map(([name, path]) => [name, join(root, path)])),
     platform: 'node',
     external: ['koffi', 'electron'],
-    // Node 24 has no `using` yet.
-    transform: { target: 'es2024' },
     resolve: { conditionNames: ['node', 'import', 'default'] },
     logLevel: 'warn',
   })

@@ -22,7 +22,6 @@ export async function run(report: (line: string) => void): Promise<BenchRow[]> {
       input: join(import.meta.dirname, 'in-dom0.ts'),
       platform: 'node',
       external: ['koffi'],
-      transform: { target: 'es2024' },
     })
     await bundle.write({ file: join(folder, 'in-dom0.mjs'), format: 'esm' })
     await bundle.close()

@@ -54,6 +54,7 @@ async function run(options: CoreHostOptions): Promise<void> {
     usersOf: (digest) => guests.usersOf(digest),
     inUse: () => guests.digestsInUse,
   })
+  const fatal = Promise.withResolvers<string>()
   const services: HostServices = {
     hypervisor,
     xenstore,
@@ -71,10 +72,13 @@ async function run(options: CoreHostOptions): Promise<void> {
         : { ...systemKernelPlaces, bundled: options.kernelFolder },
     now,
     log,
+    fatal: fatal.resolve,
   }
   const guests: Guests = new Guests(services)
   await ensureDom0Nodes(xenstore)
   await guests.open()
+  const freedBytes = await worker.sweep(guests.digestsInUse)
+  if (freedBytes > 0) log(`Freed ${freedBytes} bytes of images that nobody names any more`)
   parts.defer(() => guests.close())
 
   const handlers = createHandlers({
@@ -105,7 +109,11 @@ async function run(options: CoreHostOptions): Promise<void> {
   })
   parts.defer(() => server.close())
   log(`Bulkhead ${version} serves ${options.socketPath} on Xen ${hypervisor.version}`)
-  const reason = await Promise.race([signalled(), xenstore.closed.then(({ message }) => message)])
+  const reason = await Promise.race([
+    signalled(),
+    xenstore.closed.then(({ message }) => message),
+    fatal.promise,
+  ])
   log(`Ending: ${reason}`)
   if (!reason.startsWith('SIG')) process.exitCode = 1
 }

@@ -21,6 +21,8 @@ export interface GuestLinkOptions {
   readonly now: () => number
   readonly onNews: (news: GuestNews) => void
   readonly log: (message: string) => void
+  /** The ring worker is dead, and with it every ring. */
+  readonly onFatal: (reason: string) => void
 }
 
 interface Announcement {
@@ -53,7 +55,10 @@ export class GuestLink {
       frame: options.console.frame,
       port: options.console.port,
       onData: (bytes) => streams.console.append(bytes, now()),
-      onError: (error) => log(`The console of domain ${domid} is closed: ${error.message}`),
+      onError: (error) => {
+        log(`The console of domain ${domid} is closed: ${error.message}`)
+        if (error.reason === 'ring-worker-failed') options.onFatal(error.message)
+      },
     })
     const link = new GuestLink(options, console)
     link.#watching = link.#watch().catch((error: unknown) => {

@@ -24,4 +24,6 @@ export interface HostServices {
   readonly kernels: KernelPlaces
   readonly now: () => number
   readonly log: (message: string) => void
+  /** Something failed that only a new core host can mend: domains keep running, it adopts them. */
+  readonly fatal: (reason: string) => void
 }

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import type { LaunchStep } from '../api/methods.ts'
 import { buildDomain } from '../xen/build/domain-builder.ts'
-import { diskNumber } from '../xen/devices/vbd.ts'
+import { diskNumber, waitForVbdBackend } from '../xen/devices/vbd.ts'
 import type { DomainId } from '../xen/domain-id.ts'
 import { introduceDomain, removeDomainNodes } from '../xen/domain-nodes.ts'
 import { guestInitrd, launchBundle } from './boot-bundle.ts'
@@ -17,6 +17,9 @@ import { checkFreeMemory } from './memory-check.ts'
 
 /** The image's disk in the guest. */
 export const rootDisk = { number: diskNumber(0), name: 'xvda' } as const
+
+/** What libxl gives a backend too. */
+const backendWithinMs = 10_000
 
 export interface Launched {
   readonly domid: DomainId
@@ -128,10 +131,16 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       now: services.now,
       onNews: (news) => life.news(news),
       log: services.log,
+      onFatal: services.fatal,
     }),
   )
   undo.defer(() => link.detach())
 
+  await timed('disk', () =>
+    waitForVbdBackend(xenstore, domain.domid, rootDisk.number, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(backendWithinMs)]),
+    }),
+  )
   await timed('unpause', () => hypervisor.unpause(domain.domid))
   undo.move()
   return { domid: domain.domid, link, rootImagePath: root.path, kernelPath: kernel.path, steps }

@@ -73,6 +73,7 @@ async function adopt(
     now: services.now,
     onNews: (news) => guest.life.news(news),
     log: services.log,
+    onFatal: services.fatal,
   })
   return {
     domid: domain.domid,
