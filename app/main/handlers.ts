@@ -1,7 +1,7 @@
 // Everything a page can ask of the main process, each request parsed before it is carried out. The table is held
 // to the Api interface: a method that is missing here does not compile.
 import { randomUUID } from 'node:crypto'
-import type { MethodName, ParamsOf } from '../../core/api/methods.ts'
+import type { MethodName, ParamsOf, RegistryCredentials } from '../../core/api/methods.ts'
 import type { Api, ApiName } from '../preload/api.ts'
 import type { Settings } from '../preload/settings.ts'
 import { appError } from './app-error.ts'
@@ -25,6 +25,8 @@ export interface HandlerParts {
   readonly settings: SettingsStore
   readonly onSettings: (settings: Settings) => void
   readonly chooseArchive: () => Promise<string | undefined>
+  /** The person's own credentials for the registry of an image; they go with the one job that needs them. */
+  readonly credentialsFor: (reference: string) => RegistryCredentials | undefined
   readonly openExternal: (url: string) => Promise<void>
 }
 
@@ -56,8 +58,14 @@ export function createHandlers(parts: HandlerParts): Handlers {
     connect: async (_caller, action) => connection.act(parseConnectAction(action)),
     call: async (_caller, method, params) => {
       const name: MethodName = parseMethod(method)
+      const parsed = parseParams(params)
+      const credentials =
+        name === 'images.pull' && typeof parsed.reference === 'string'
+          ? parts.credentialsFor(parsed.reference)
+          : undefined
+      const complete = credentials === undefined ? parsed : { ...parsed, credentials }
       // The core host holds them to the method's schema; see core/api/schemas.
-      return connection.client.request(name, parseParams(params) as ParamsOf<typeof name>)
+      return connection.client.request(name, complete as ParamsOf<typeof name>)
     },
     openTerminal: async (caller, request) => {
       const parsed = parseTerminalRequest(request)

@@ -5,13 +5,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { app, dialog, Menu, nativeTheme, shell } from 'electron'
 import { connectCore } from '../../core/client/core-client.ts'
 import { resolveTarget } from '../../core/client/target.ts'
+import { findLab } from '../cli/find-lab.ts'
+import { readCredentials } from '../cli/images/docker-credentials.ts'
 import type { Settings } from '../preload/settings.ts'
 import { text } from '../renderer/text/en.ts'
 import { type AppMenuAction, appMenu } from './app-menu.ts'
 import { CoreConnection } from './connection.ts'
 import { GuestBoard } from './guest-board.ts'
 import { createHandlers } from './handlers.ts'
-import { findLab, startHost } from './hosts.ts'
+import { startHost } from './hosts.ts'
 import appIcon from './icons/icon.png?asset'
 import trayIconImage from './icons/tray.png?asset'
 import { closingLastWindowQuits } from './quit-rule.ts'
@@ -141,6 +143,7 @@ async function startApp(): Promise<void> {
       settings,
       onSettings: changeSettings,
       chooseArchive: () => chooseArchive(window.window),
+      credentialsFor: (reference) => readCredentials(reference, process.env),
       openExternal: (url) => shell.openExternal(url),
     }),
   )

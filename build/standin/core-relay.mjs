@@ -3,12 +3,12 @@
 // can reach this socket has root's right at the core host, so it lies in a folder that only the app can enter.
 import { chmodSync, chownSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { findLab } from '../../app/cli/find-lab.ts'
 import { resolveTarget as resolveCoreTarget } from '../../core/client/target.ts'
-import { status } from '../../lab/commands.ts'
 
 /** The core host that the command line would talk to. */
 function usualTarget() {
-  return resolveCoreTarget({ findLab: async (name) => (await status(name ?? 'default'))?.coreSocket })
+  return resolveCoreTarget({ findLab })
 }
 
 /** Listens at `path` for the user `owner`; asks `resolveTarget` anew for each connection. */

@@ -1,6 +1,6 @@
 // Images: pulling with progress and cancel, importing a file that the person chose, deleting.
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -14,7 +14,13 @@ chmodSync(folder, 0o755)
 let started: StartedApp
 beforeAll(async () => {
   host.jobs.clear()
-  started = await startApp(host)
+  mkdirSync(join(folder, 'docker'))
+  const auth = Buffer.from('me:secret').toString('base64')
+  writeFileSync(
+    join(folder, 'docker/config.json'),
+    JSON.stringify({ auths: { 'registry.example.org': { auth } } }),
+  )
+  started = await startApp(host, { environment: { DOCKER_CONFIG: join(folder, 'docker') } })
   await started.page.getByText('Connected', { exact: true }).waitFor()
   await started.page.getByRole('button', { name: 'Images' }).click()
 })
@@ -40,6 +46,22 @@ it('pulls as a job that is seen on every page and can be cancelled', async () =>
   await page.getByText('Cancelled').waitFor()
   expect(host.calls).toContainEqual({ method: 'jobs.cancel', params: { job: job.id } })
   await page.keyboard.press('Escape')
+})
+
+it('sends the person’s own credentials along, to their registry only', async () => {
+  const { page } = started
+  for (const reference of ['registry.example.org/app:1', 'elsewhere.example.org/app:1']) {
+    await page.getByRole('button', { name: 'Images' }).click()
+    await page.getByRole('button', { name: 'Pull', exact: true }).click()
+    await page.getByLabel('Reference').fill(reference)
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+  }
+  const pulls = host.calls.filter(({ method }) => method === 'images.pull').slice(-2)
+  expect(pulls.map(({ params }) => params)).toEqual([
+    expect.objectContaining({ credentials: { username: 'me', password: 'secret' } }),
+    expect.not.objectContaining({ credentials: expect.anything() }),
+  ])
 })
 
 it('imports the archive that the person chose, byte for byte', async () => {
