@@ -25,11 +25,11 @@ export async function execInLab(files: LabFiles, argv: readonly string[]): Promi
 /** A login shell in dom0 on this process's terminal. */
 export async function shellInLab(files: LabFiles): Promise<number> {
   const { stdin, stdout } = process
-  if (!stdin.isTTY || !stdout.isTTY) return execInLab(files, ['sh', '-l'])
+  if (!stdin.isTTY || !stdout.isTTY) return execInLab(files, ['bash', '-l'])
   const size = () => ({ rows: stdout.rows, columns: stdout.columns })
   const operation = startOperation(
     files.labSocket,
-    { verb: 'exec', argv: ['sh', '-l'], terminal: size() },
+    { verb: 'exec', argv: ['bash', '-l'], terminal: size() },
     { stdin, stdout, stderr: stdout },
   )
   stdin.setRawMode(true)

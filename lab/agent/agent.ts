@@ -3,7 +3,6 @@
 
 import { execFile } from 'node:child_process'
 import { timingSafeEqual } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { ControlPort } from './control-port.ts'
@@ -54,29 +53,18 @@ async function answer(request: ControlRequest): Promise<unknown> {
   }
 }
 
+/** Takes the secrets and lets a script do the rest: under emulation each program started from Node costs. */
 async function settle(request: SettleRequest): Promise<void> {
   token = request.token
-  await reseedRandomness(Buffer.from(request.entropy, 'base64'))
-  await run('date', ['-s', `@${(request.timeMs / 1000).toFixed(3)}`])
-  await run('hostname', [request.hostName])
-  if (request.coreToken === undefined) return
-  core.setToken(request.coreToken)
-  await mountCoreDisk()
-  mkdirSync(stateFolder, { recursive: true })
-  await run('mount', ['-t', 'ext4', '-o', 'noatime,discard', '/dev/vdc', stateFolder])
-  for (const kind of ['lib', 'log']) {
-    mkdirSync(`${stateFolder}/${kind}`, { recursive: true })
-    await run('mount', ['--bind', `${stateFolder}/${kind}`, `/var/${kind}/bulkhead`])
-  }
-}
-
-/**
- * Two machines from one snapshot would otherwise draw the same random numbers. What is written to the device only
- * joins the pool; RNDRESEEDCRNG (linux/random.h) makes the kernel draw from it at once.
- */
-async function reseedRandomness(entropy: Buffer): Promise<void> {
-  writeFileSync('/dev/urandom', entropy)
-  await run('perl', ['-e', 'open(RANDOM, ">", "/dev/urandom") && ioctl(RANDOM, 0x5207, 0) or die "$!"'])
+  if (request.coreToken !== undefined) core.setToken(request.coreToken)
+  const seconds = (request.timeMs / 1000).toFixed(3)
+  const script = run('/opt/lab/settle', [
+    seconds,
+    request.hostName,
+    request.coreToken === undefined ? 'keep' : 'mount',
+  ])
+  script.child.stdin?.end(Buffer.from(request.entropy, 'base64'))
+  await script
 }
 
 /** Reads the two lines that a connection begins with; one without the right token is closed without a word. */

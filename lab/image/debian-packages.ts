@@ -43,7 +43,8 @@ export const dom0Packages = [
   'kmod',
   'libkmod2',
   'libssl3',
-  // hotplug scripts of the peer are written for these
+  // busybox's shell would run its own mount and mke2fs where these are meant; the peer's hotplug scripts need bash
+  'dash',
   'bash',
   'coreutils',
   'libacl1',

@@ -23,7 +23,7 @@ export interface InitramfsIngredients {
 
 /** What it takes to mount the runtime disk and the writable layer over it; crc32c is ext4's, found by the kernel only by name. */
 const bootModules = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4', 'overlay']
-const scripts = ['init', 'start', 'run-agent']
+const scripts = ['init', 'start', 'run-agent', 'settle']
 const recipeVersion = 1
 
 /** Path of the uncompressed archive, built if it does not exist. */
