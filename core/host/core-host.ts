@@ -14,6 +14,7 @@ import type { HostServices } from '../runtime/host-services.ts'
 import { Images } from '../runtime/images.ts'
 import { Jobs } from '../runtime/jobs.ts'
 import { LoopPool } from '../runtime/loop-pool.ts'
+import { warmUp } from '../runtime/warm-up.ts'
 import { ensureDom0Nodes } from '../xen/domain-nodes.ts'
 import { openHypervisor } from '../xen/hypervisor.ts'
 import { startRingWorker } from '../xen/ring/ring-worker-client.ts'
@@ -109,6 +110,8 @@ async function run(options: CoreHostOptions): Promise<void> {
   })
   parts.defer(() => server.close())
   log(`Bulkhead ${version} serves ${options.socketPath} on Xen ${hypervisor.version}`)
+  const warm = warmUp(services)
+  parts.defer(() => warm)
   const reason = await Promise.race([
     signalled(),
     xenstore.closed.then(({ message }) => message),
