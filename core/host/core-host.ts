@@ -110,8 +110,9 @@ async function run(options: CoreHostOptions): Promise<void> {
   })
   parts.defer(() => server.close())
   log(`Bulkhead ${version} serves ${options.socketPath} on Xen ${hypervisor.version}`)
-  const warm = warmUp(services)
-  parts.defer(() => warm)
+  const warming = new AbortController()
+  parts.defer(() => warming.abort())
+  void warmUp(services, warming.signal) // never rejects, and nobody waits for it
   const reason = await Promise.race([
     signalled(),
     xenstore.closed.then(({ message }) => message),

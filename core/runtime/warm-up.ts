@@ -7,12 +7,14 @@ import { chooseKernel } from './guest-kernel.ts'
 import type { HostServices } from './host-services.ts'
 
 /** Never throws: a launch that misses something says so itself. */
-export async function warmUp({ kernels, stateFolder, guestInitPath, log }: HostServices): Promise<void> {
+export async function warmUp(services: HostServices, signal: AbortSignal): Promise<void> {
+  const { kernels, stateFolder, guestInitPath, log } = services
   try {
     const kernel = chooseKernel(kernels)
-    await prepareKernel({ kernelPath: kernel.path, kernelCacheDir: join(stateFolder, 'kernels') })
+    await prepareKernel({ kernelPath: kernel.path, kernelCacheDir: join(stateFolder, 'kernels') }, { signal })
     await guestInitrd({ guestInitPath, kernel, cacheFolder: join(stateFolder, 'initrds') })
   } catch (error) {
+    if (signal.aborted) return
     log(`Cannot get ready for the first guest: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
