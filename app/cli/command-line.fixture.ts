@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 
 export interface Finished {
   readonly status: number | null
@@ -25,7 +24,9 @@ export interface CommandOptions {
 
 export interface RunningCommand {
   readonly child: ChildProcess
-  /** Reads what it writes from now on, and waits for its end. */
+  /** Resolves when it has written `words` to stdout; rejects when it ends without. */
+  said(words: string): Promise<void>
+  /** Waits for its end. */
   finish(): Promise<Finished>
 }
 
@@ -47,7 +48,7 @@ export function startCommand(words: readonly string[], options: CommandOptions =
   child.stdin.on('error', () => {}) // A command that ends does not read the rest.
   if (input === undefined || typeof input === 'string' || input instanceof Uint8Array) child.stdin.end(input)
   else input.pipe(child.stdin)
-  return { child, finish: () => finish(child) }
+  return watch(child)
 }
 
 /** Runs `bulkhead WORDS…` to its end. */
@@ -57,8 +58,6 @@ export function runCommand(words: readonly string[], options: CommandOptions = {
 
 export interface TerminalCommand extends RunningCommand {
   type(keys: string): void
-  /** Resolves when the terminal has shown `words`. */
-  shown(words: string): Promise<void>
 }
 
 /** Starts `bulkhead WORDS…` in a terminal of its own (script(1)); stdout is all that the terminal shows. */
@@ -70,31 +69,7 @@ export function startInTerminal(words: readonly string[], options: CommandOption
     env: { ...environmentOf(options), SHELL: '/bin/sh' },
     stdio: 'pipe',
   })
-  let screen = ''
-  const ended = endOf(child)
-  const waiting = new Set<() => void>()
-  child.stdout.on('data', (chunk: Buffer) => {
-    screen += chunk.toString()
-    for (const look of waiting) look()
-  })
-  return {
-    child,
-    finish: async () => {
-      const { status, signal } = await ended
-      return { status, signal, stdout: screen, stderr: '' }
-    },
-    type: (keys) => void child.stdin.write(keys),
-    shown: (wanted) =>
-      new Promise((resolve) => {
-        const look = () => {
-          if (!screen.includes(wanted)) return
-          waiting.delete(look)
-          resolve()
-        }
-        waiting.add(look)
-        look()
-      }),
-  }
+  return { ...watch(child), type: (keys) => void child.stdin.write(keys) }
 }
 
 function environmentOf({ socketPath, environment }: CommandOptions): NodeJS.ProcessEnv {
@@ -107,13 +82,31 @@ function environmentOf({ socketPath, environment }: CommandOptions): NodeJS.Proc
   }
 }
 
-async function finish(child: ChildProcess): Promise<Finished> {
-  const ended = endOf(child)
-  const read = (stream: Readable | null) => (stream === null || stream.destroyed ? '' : text(stream))
-  const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr)])
-  return { ...(await ended), stdout, stderr }
-}
-
-function endOf(child: ChildProcess): Promise<Pick<Finished, 'status' | 'signal'>> {
-  return new Promise((resolve) => child.on('close', (status, signal) => resolve({ status, signal })))
+/** Keeps what a process writes; a test that wants it to wait pauses `child.stdout`. */
+function watch(child: ChildProcess): RunningCommand {
+  const stdout: Buffer[] = []
+  const stderr: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk))
+  const text = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString()
+  const ended = new Promise<Finished>((resolve) => {
+    child.on('close', (status, signal) =>
+      resolve({ status, signal, stdout: text(stdout), stderr: text(stderr) }),
+    )
+  })
+  return {
+    child,
+    finish: () => ended,
+    said: (words) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (!text(stdout).includes(words)) return
+          child.stdout?.off('data', look)
+          resolve()
+        }
+        child.stdout?.on('data', look)
+        look()
+        void ended.then((end) => reject(new Error(`"${words}" did not come: ${JSON.stringify(end)}`)))
+      }),
+  }
 }

@@ -19,6 +19,12 @@ const detachedWith = async (options: readonly string[], ...words: string[]) => {
   if (status !== 0) throw new Error(stderr)
   return stdout.trim()
 }
+/** A signal before the program has set its trap is none to it. */
+const isUp = async (name: string) => {
+  const following = host.start(['logs', '-f', name])
+  await following.said('up\n')
+  following.child.kill()
+}
 const forEver = [
   'sh',
   '-c',
@@ -36,7 +42,7 @@ describe('a guest in the background', () => {
     expect((await host.lab.exec('xl list')).stdout).toMatch(/^web /m)
 
     const following = host.start(['logs', '-f', 'web'])
-    await new Promise((resolve) => following.child.stdout?.once('readable', resolve))
+    await following.said('up\n')
     const waiting = host.bulkhead(['wait', 'web'])
     expect(await host.bulkhead(['stop', id.slice(0, 12)])).toMatchObject({
       status: 0,
@@ -55,6 +61,7 @@ describe('a guest in the background', () => {
   it('is ended by force after its time, and at once by kill', async () => {
     const deaf = ['sh', '-c', 'trap "" TERM; echo up; while :; do sleep 0.1; done']
     await detached('deaf', ...deaf)
+    await isUp('deaf')
     await host.bulkhead(['stop', '-t', '1', 'deaf'])
     await detached('other', ...deaf)
     await host.bulkhead(['kill', 'other'])
@@ -63,6 +70,7 @@ describe('a guest in the background', () => {
 
   it('gets a signal by kill -s', async () => {
     await detached('web', ...forEver)
+    await isUp('web')
     expect((await host.bulkhead(['kill', '-s', 'TERM', 'web'])).status).toBe(0)
     expect((await host.bulkhead(['wait', 'web'])).stdout).toBe('3\n')
   })
@@ -77,7 +85,7 @@ describe('a guest in the background', () => {
     expect((await host.bulkhead(['logs', 'web'])).stdout).toBe(before)
     expect((await host.bulkhead(['unpause', 'web'])).status).toBe(0)
     const attached = host.start(['attach', 'web'])
-    await new Promise((resolve) => attached.child.stdout?.once('readable', resolve))
+    await attached.said('\n')
     await host.bulkhead(['kill', 'web'])
     expect((await attached.finish()).status).toBe(137)
   })

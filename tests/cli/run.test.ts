@@ -144,8 +144,8 @@ describe('bulkhead run', () => {
   })
 
   it('ends when nobody reads its output any more', async () => {
-    const { child, finish } = host.start(['run', '--name', 'loud', image, 'yes'])
-    await new Promise((resolve) => child.stdout?.once('data', resolve))
+    const { child, said, finish } = host.start(['run', '--name', 'loud', image, 'yes'])
+    await said('y\n')
     child.stdout?.destroy()
     expect(await finish()).toMatchObject({ status: 125 })
     expect(await host.bulkhead(['rm', '-f', 'loud'])).toMatchObject({ status: 0 })
@@ -153,12 +153,15 @@ describe('bulkhead run', () => {
 
   it('lets the program wait for a slow reader, and loses nothing', async () => {
     const count = 2_000_000
-    const { child, finish } = host.start(['run', '--rm', image, 'seq', String(count)])
+    const { child, said, finish } = host.start(['run', '--rm', image, 'seq', String(count)])
     const hash = createHash('sha256')
-    // The first bytes are here, and a pipe's worth more: the guest stands still until we go on.
-    await new Promise((resolve) => child.stdout?.once('readable', resolve))
-    await host.lab.exec('true')
     child.stdout?.on('data', (chunk: Buffer) => hash.update(chunk))
+    await said('1\n')
+    child.stdout?.pause()
+    // Long enough for the guest to fill everything on the way: what it may not do is go on.
+    await host.lab.exec('sleep 3')
+    expect((await host.bulkhead(['ps', '-q'])).stdout).not.toBe('')
+    child.stdout?.resume()
     expect((await finish()).status).toBe(0)
     const expected = createHash('sha256')
     for (let number = 1; number <= count; number++) expected.update(`${number}\n`)

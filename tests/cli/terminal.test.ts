@@ -14,11 +14,11 @@ afterEach(async () => {
 describe('a guest in a terminal', () => {
   it('has the size of ours, passes the status on, and is gone with --rm', async () => {
     const terminal = host.terminal(['run', '-it', '--rm', image, 'sh'])
-    await terminal.shown('# ')
+    await terminal.said('# ')
     terminal.type('stty size\r')
-    await terminal.shown('40 132')
+    await terminal.said('40 132')
     terminal.type('test -t 0 && test -t 1 && test -t 2 && echo "all $((1 + 2))"\r')
-    await terminal.shown('all 3')
+    await terminal.said('all 3')
     terminal.type('exit 5\r')
     expect((await terminal.finish()).status).toBe(5)
     expect((await host.bulkhead(['ps', '-aq'])).stdout).toBe('')
@@ -26,19 +26,19 @@ describe('a guest in a terminal', () => {
 
   it('passes Ctrl-C to the program', async () => {
     const terminal = host.terminal(['run', '-it', '--rm', image, 'sh'])
-    await terminal.shown('# ')
+    await terminal.said('# ')
     terminal.type('echo "wait $((1 + 1))"; sleep 1000\r')
-    await terminal.shown('wait 2')
+    await terminal.said('wait 2')
     terminal.type('\x03')
     terminal.type('echo "after $?"\r')
-    await terminal.shown('after 130')
+    await terminal.said('after 130')
     terminal.type('exit\r')
     await terminal.finish()
   })
 
   it('goes on when it is left by Ctrl-], and can be come back to', async () => {
     const first = host.terminal(['run', '-it', '--name', 'shell', image, 'sh'])
-    await first.shown('# ')
+    await first.said('# ')
     first.type('word=kept\r')
     first.type('\x1d')
     const left = await first.finish()
@@ -46,9 +46,9 @@ describe('a guest in a terminal', () => {
     expect(left.stdout).toContain('come back with: bulkhead attach shell')
 
     const second = host.terminal(['attach', 'shell'])
-    await second.shown('Attached')
+    await second.said('Attached')
     second.type('echo "word is $word"\r')
-    await second.shown('word is kept')
+    await second.said('word is kept')
     second.type('exit 4\r')
     expect((await second.finish()).status).toBe(4)
     expect((await host.bulkhead(['rm', 'shell'])).status).toBe(0)
@@ -67,7 +67,7 @@ describe('a guest in a terminal', () => {
       '1000',
     ])
     const terminal = host.terminal(['console', 'talker'])
-    await terminal.shown('Linux version')
+    await terminal.said('Linux version')
     terminal.type('\x1d')
     expect((await terminal.finish()).status).toBe(0)
     expect((await host.bulkhead(['rm', '-f', 'talker'])).status).toBe(0)

@@ -383,7 +383,7 @@ describe('bulkhead attach', () => {
       },
     })
     const terminal = startInTerminal(['attach', 'web'], { socketPath })
-    await terminal.shown('/ # ')
+    await terminal.said('/ # ')
     terminal.type('\x1d')
     const { status, stdout } = await terminal.finish()
     expect(status).toBe(0)

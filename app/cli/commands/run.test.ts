@@ -231,9 +231,11 @@ describe('bulkhead run', () => {
       {},
       { windowBytes: 100_000 },
     )
-    const { finish } = startCommand(['run', 'busybox'], { socketPath })
+    const { child, finish } = startCommand(['run', 'busybox'], { socketPath })
+    child.stdout?.pause()
     await stalled.promise
     expect(sent).toBeLessThan(1_000_000)
+    child.stdout?.resume()
     const { status, stdout } = await finish()
     expect([status, stdout.length]).toEqual([0, 8_000_000])
   })
@@ -417,10 +419,10 @@ describe('bulkhead run -it', () => {
       hungUp.resolve()
     })
     const terminal = startInTerminal(['run', '-it', 'busybox', 'sh'], { socketPath })
-    await terminal.shown('/ # ')
+    await terminal.said('/ # ')
     expect(await size.promise).toBe('28008400')
     terminal.type('ls\x03\r')
-    await terminal.shown('typed')
+    await terminal.said('typed')
     terminal.type('\x1d')
     const { status, stdout } = await terminal.finish()
     await hungUp.promise
