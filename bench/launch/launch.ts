@@ -3,10 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { rolldown } from 'rolldown'
 import { compile } from '../../build/compile.ts'
 import { writeDemoImage } from '../../build/demo-image.ts'
 import { startLab } from '../../lab/fixture.ts'
+import { installPrograms } from '../../tests/lab/support/dom0-program.ts'
 import { type BenchRow, median, row } from '../rows.ts'
 import type { Measured } from './in-dom0.ts'
 
@@ -18,19 +18,10 @@ export async function run(report: (line: string) => void): Promise<BenchRow[]> {
   const lab = await startLab({ report })
   try {
     await writeDemoImage(join(folder, 'image.tar'))
-    const bundle = await rolldown({
-      input: join(import.meta.dirname, 'in-dom0.ts'),
-      platform: 'node',
-      external: ['koffi'],
-    })
-    await bundle.write({ file: join(folder, 'in-dom0.mjs'), format: 'esm' })
-    await bundle.close()
+    await installPrograms(lab, '/root/bench', { 'in-dom0': 'bench/launch/in-dom0.ts' })
     await lab.putFile('/root/image.tar', readFileSync(join(folder, 'image.tar')))
-    await lab.putFile('/root/in-dom0.mjs', readFileSync(join(folder, 'in-dom0.mjs')))
     report(`Measuring ${rounds} rounds of each, alternating`)
-    const { stdout, stderr, code } = await lab.exec(['node', '/root/in-dom0.mjs', String(rounds)], {
-      env: { NODE_PATH: '/core/node_modules' },
-    })
+    const { stdout, stderr, code } = await lab.exec(['node', '/root/bench/in-dom0.js', String(rounds)])
     if (code !== 0) throw new Error(`The measuring in dom0 failed: ${stderr}`)
     return rowsOf(JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measured)
   } finally {

@@ -74,6 +74,8 @@ const xenArguments = (dom0MemoryMiB: number) =>
     'console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all',
     // Memory is zero at the start; scrubbing it would only make the snapshot's memory file large.
     'no-bootscrub spec-ctrl=no ucode=no',
+    // Registers were seen to change under programs without it: docs/decisions/lab-without-xsave.md.
+    'xsave=0',
   ].join(' ')
 
 const dom0Arguments =
