@@ -68,14 +68,14 @@ function chooseAccelerator(flags: string): Pick<Accelerator, 'kind' | 'reason'> 
 }
 
 /** Xen's command line. One dom0 vCPU makes xenstore answer within 1 ms instead of 21–35 ms under emulation. */
-const xenArguments = (dom0MemoryMiB: number) =>
+const xenArguments = (dom0MemoryMiB: number, isTcg: boolean) =>
   [
     `dom0_mem=${dom0MemoryMiB}M,max:${dom0MemoryMiB}M dom0_max_vcpus=1`,
     'console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all',
     // Memory is zero at the start; scrubbing it would only make the snapshot's memory file large.
     'no-bootscrub spec-ctrl=no ucode=no',
-    // Registers were seen to change under programs without it: docs/decisions/lab-without-xsave.md.
-    'xsave=0',
+    // Registers were seen to change under emulated programs: docs/decisions/lab-without-xsave.md.
+    ...(isTcg ? ['xsave=0'] : []),
   ].join(' ')
 
 const dom0Arguments =
@@ -93,7 +93,7 @@ export function machineArguments(options: MachineOptions, files: MachineFiles): 
     ...['-cpu', isTcg ? tcgCpu : 'host,migratable=on'],
     ...['-smp', '2', '-m', `${options.memoryMiB}M`],
     ...['-object', ramBackend(options.memoryMiB, files)],
-    ...['-kernel', options.xen, '-append', xenArguments(options.dom0MemoryMiB)],
+    ...['-kernel', options.xen, '-append', xenArguments(options.dom0MemoryMiB, isTcg)],
     ...['-initrd', `${escapeComma(options.vmlinux)} ${dom0Arguments},${escapeComma(options.initramfs)}`],
     ...['-chardev', `socket,id=qmp,fd=${qmpFile}`, '-mon', 'chardev=qmp,mode=control'],
     ...['-chardev', `socket,id=console,fd=${consoleFile}`, '-serial', 'chardev:console'],
