@@ -14,7 +14,8 @@ import { machineArguments } from './qemu/command-line.ts'
 import { consoleTail, Machine } from './qemu/machine.ts'
 import { runTool } from './run-tool.ts'
 
-const bootTimeoutMs = 180_000
+/** On a busy machine a boot has taken 70 s. */
+const bootTimeoutMs = 300_000
 /** Raised when the files of a snapshot change. */
 const formatVersion = 2
 

@@ -80,7 +80,7 @@ async function startAndSave(
   try {
     await lab.start()
     await lab.whenReady()
-    await lab.machine.save(join(saved, 'devices'))
+    await lab.dom0.machine.save(join(saved, 'devices'))
   } finally {
     await lab.stop()
   }

@@ -18,8 +18,9 @@ export async function serveLab(lab: RunningLab, onDown: () => Promise<void>): Pr
   return Promise.all([
     listen(files.labSocket, (connection) => serveRequest(lab, connection, onDown)),
     listen(files.coreSocket, (connection) => {
-      if (lab.corePort === 0) connection.destroy()
-      else carry(connection, connectToDom0(lab.corePort, lab.coreToken))
+      if (!lab.isReachable) return void connection.destroy()
+      const { port, token } = lab.dom0.core
+      carry(connection, connectToDom0(port, token))
     }),
     listen(files.consoleSocket, (connection) => serveConsole(lab, connection)),
   ])
@@ -41,17 +42,14 @@ function serveConsole(lab: RunningLab, connection: Socket): void {
   connection.on('error', () => {})
   const { consoleLog } = lab.config.files
   if (existsSync(consoleLog)) connection.write(readFileSync(consoleLog).subarray(-consoleHistoryBytes))
-  try {
-    const { console } = lab.machine
-    const onOutput = (chunk: Buffer) => connection.write(chunk)
-    console.on('data', onOutput)
-    console.once('close', () => connection.end())
-    connection.on('data', (chunk) => console.write(chunk))
-    connection.on('end', () => connection.end())
-    connection.on('close', () => console.off('data', onOutput))
-  } catch {
-    connection.end()
-  }
+  const { machine } = lab
+  if (!machine) return void connection.end()
+  const onOutput = (chunk: Buffer) => connection.write(chunk)
+  machine.console.on('data', onOutput)
+  machine.console.once('close', () => connection.end())
+  connection.on('data', (chunk) => machine.console.write(chunk))
+  connection.on('end', () => connection.end())
+  connection.on('close', () => machine.console.off('data', onOutput))
 }
 
 function serveRequest(lab: RunningLab, connection: Socket, onDown: () => Promise<void>): void {
@@ -115,21 +113,21 @@ async function answer(
       await onDown()
       return finish(null)
     case 'forward':
-      return finish(await lab.forwards.add(request.protocol, request.dom0Port, request.hostPort))
+      return finish(await lab.dom0.forwards.add(request.protocol, request.dom0Port, request.hostPort))
     case 'unforward':
-      return finish(await lab.forwards.remove(request.protocol, request.hostPort))
+      return finish(await lab.dom0.forwards.remove(request.protocol, request.hostPort))
     case 'deliverCore':
-      return finish(await lab.deliverCore(request.image))
+      return finish(await lab.dom0.core.deliver(request.image))
     case 'awaitCore':
-      return finish(await lab.awaitCore())
+      return finish(await lab.dom0.core.awaitAnswer())
     case 'core':
-      return finish(await lab.core(request))
+      return finish(await lab.dom0.core.request(request))
     case 'exec':
     case 'readFile':
     case 'writeFile': {
       // Reaching dom0 needs the machine, even where the core host has not come up.
       if (!lab.isReachable) await lab.whenReady()
-      const inner = connectToDom0(lab.agentPort, lab.agentToken)
+      const inner = connectToDom0(lab.dom0.agentPort, lab.agentToken)
       inner.write(`${line}\n`)
       inner.write(rest)
       return carry(connection, inner)

@@ -2,37 +2,36 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import { copyFile } from 'node:fs/promises'
-import { agentTcpPort, type CoreRequest, type CoreStatus, coreTcpPort } from '../agent/protocol.ts'
+import { agentTcpPort, coreTcpPort } from '../agent/protocol.ts'
 import { LabError } from '../errors.ts'
 import { consoleTail, Machine } from '../qemu/machine.ts'
-import { coreAnswers } from './dom0-connection.ts'
+import { LabCore } from './lab-core.ts'
 import type { DaemonConfig, LabState, LabStatus } from './messages.ts'
 import { PortForwards } from './port-forwards.ts'
 
-const coreTimeoutMs = 90_000
-const corePollMs = 100
-/** A core host that died so often before it answered will not answer. */
-const coreDeathLimit = 4
-const poweroffTimeoutMs = 20_000
+const poweroffTimeoutMs = 60_000
 
 interface RunningLabEvents {
   progress: [string]
   settled: []
 }
 
+/** What there is of a lab once its dom0 can be used. */
+interface Settled {
+  readonly machine: Machine
+  readonly forwards: PortForwards
+  readonly agentPort: number
+  readonly core: LabCore
+}
+
 export class RunningLab extends EventEmitter<RunningLabEvents> {
   readonly config: DaemonConfig
   readonly agentToken = randomBytes(32).toString('hex')
   readonly coreToken: string
-  readonly startedAt = new Date()
-  agentPort = 0
-  corePort = 0
+  readonly #startedAt = new Date()
+  /** There from the start of QEMU, so that its console can be seen and its process ended. */
   #machine: Machine | undefined
-  #forwards: PortForwards | undefined
-  #core: CoreStatus | null = null
-  #coreImage: string
-  #isSettled = false
+  #settled: Settled | undefined
   #state: LabState = 'starting'
   #detail = 'starting'
   #failure: LabError | undefined
@@ -40,27 +39,28 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   constructor(config: DaemonConfig) {
     super()
     this.config = config
-    this.#coreImage = config.coreImage
     this.coreToken = config.snapshot.warm?.coreToken ?? randomBytes(32).toString('hex')
   }
 
-  get machine(): Machine {
-    if (!this.#machine) throw this.#unusable()
+  /** What can be used while dom0 is up, even where the core host is not; throws `lab.state` before and after. */
+  get dom0(): Settled {
+    if (this.#settled && this.isReachable) return this.#settled
+    throw new LabError(
+      'lab.state',
+      `Cannot use the lab "${this.config.name}": ${this.#state}, ${this.#detail}`,
+    )
+  }
+
+  get isReachable(): boolean {
+    return this.#settled !== undefined && this.#state !== 'stopping'
+  }
+
+  get machine(): Machine | undefined {
     return this.#machine
   }
 
-  get forwards(): PortForwards {
-    if (!this.#forwards) throw this.#unusable()
-    return this.#forwards
-  }
-
-  /** Whether programs can be run in dom0, which holds even where the core host does not come up. */
-  get isReachable(): boolean {
-    return this.#isSettled
-  }
-
   status(): LabStatus {
-    const { name, files, machine } = this.config
+    const { name, files, machine, coreImage } = this.config
     return {
       name,
       state: this.#state,
@@ -70,11 +70,11 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       memoryMiB: machine.memoryMiB,
       dom0MemoryMiB: machine.dom0MemoryMiB,
       accelerator: machine.accelerator.kind,
-      startedAt: this.startedAt.toISOString(),
-      core: this.#core,
-      coreImage: this.#coreImage,
+      startedAt: this.#startedAt.toISOString(),
+      core: this.#settled?.core.status ?? null,
+      coreImage: this.#settled?.core.image ?? coreImage,
       coreSocket: files.coreSocket,
-      forwards: this.#forwards?.list() ?? [],
+      forwards: this.#settled?.forwards.list() ?? [],
     }
   }
 
@@ -87,69 +87,31 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   /** Brings the machine up; the outcome is told through `whenReady`. */
   async start(): Promise<void> {
     try {
-      await this.#restore()
+      const { core } = await this.#restore()
       if (this.config.runsCore) {
         this.#progress('waiting for the core host in dom0 to answer')
-        await this.awaitCore()
+        await core.awaitAnswer()
       }
       this.#state = 'ready'
       this.#detail = 'ready'
     } catch (cause) {
       this.#state = 'failed'
-      this.#failure =
-        cause instanceof LabError
-          ? cause
-          : new LabError('lab.boot', `Cannot start the lab: ${String(cause)}`, { cause })
+      const isKnown = cause instanceof LabError
+      this.#failure = isKnown
+        ? cause
+        : new LabError('lab.boot', `Cannot start the lab: ${String(cause)}`, { cause })
       this.#detail = this.#failure.message
     }
     this.emit('settled')
   }
 
-  /** Calls back once QEMU has ended, at once if it never came up. */
+  /** Calls back once QEMU has ended, at once if dom0 never came up. */
   onMachineEnd(callback: (how: string) => void): void {
-    if (this.#isSettled) this.machine.ended.then(callback)
+    if (this.#settled) this.#settled.machine.ended.then(callback)
     else callback(this.#detail)
   }
 
-  /** Resolves with how the core host stands after `request`. */
-  async core(request: CoreRequest): Promise<CoreStatus> {
-    this.#core = (await this.machine.control.request(request)) as CoreStatus
-    return this.#core
-  }
-
-  /** Starts the core host if it does not run and resolves when it answers; rejects with `lab.core`. */
-  async awaitCore(): Promise<void> {
-    const { starts } = await this.core({ verb: 'core', action: 'start' })
-    const deadlineMs = Date.now() + coreTimeoutMs
-    while (!(await coreAnswers(this.corePort, this.coreToken))) {
-      const died = (this.#core?.starts ?? starts) - starts
-      if (died >= coreDeathLimit || Date.now() > deadlineMs) {
-        const why =
-          died > 0
-            ? `it ended ${died} times, at last with ${this.#core?.lastEnd}`
-            : `no answer in ${coreTimeoutMs / 1000} s`
-        throw new LabError('lab.core', `Cannot start the core host in dom0: ${why}`, {
-          hint: `What it said: bulkhead lab exec --name ${this.config.name} -- tail /var/log/bulkhead/core-host.log`,
-        })
-      }
-      await new Promise((resolve) => setTimeout(resolve, corePollMs))
-    }
-  }
-
-  /** Replaces what is under /core; a core host that runs is started anew from there. */
-  async deliverCore(image: string): Promise<void> {
-    const { control } = this.machine
-    const { wanted } = await this.core({ verb: 'core', action: 'status' })
-    await this.core({ verb: 'core', action: 'stop' })
-    await control.request({ verb: 'coreDisk', action: 'unmount' })
-    // Into the same file, which QEMU has open.
-    await copyFile(image, this.config.files.coreDisk)
-    await control.request({ verb: 'coreDisk', action: 'mount' })
-    this.#coreImage = image
-    if (wanted) await this.awaitCore()
-  }
-
-  /** Shuts dom0 down in order, or ends QEMU when it does not listen. */
+  /** Shuts dom0 down in order, or ends QEMU when it does not listen or nobody needs what is on its disk. */
   async stop(): Promise<void> {
     this.#state = 'stopping'
     this.#detail = 'stopping'
@@ -157,46 +119,38 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
     if (!machine) return
     if (!this.config.isDisposable) {
       machine.control.request({ verb: 'poweroff' }).catch(() => {})
-      const timeout = new AbortController()
-      const timer = setTimeout(() => timeout.abort(), poweroffTimeoutMs)
-      await Promise.race([machine.ended, once(timeout.signal, 'abort')])
-      clearTimeout(timer)
+      await Promise.race([machine.ended, once(AbortSignal.timeout(poweroffTimeoutMs), 'abort')])
     }
     await machine.kill()
   }
 
-  async #restore(): Promise<void> {
-    const { files, machine: options, snapshot, isDisposable, name } = this.config
+  async #restore(): Promise<Settled> {
+    const { files, machine: options, snapshot, isRamShared, isDisposable, name, coreImage } = this.config
     this.#progress('restoring the booted machine')
+    const { ram } = snapshot
+    const { coreDisk, stateDisk, consoleLog } = files
     const machine = await Machine.start(
       options,
-      {
-        ram: snapshot.ram,
-        isRamShared: this.config.isRamShared,
-        coreDisk: files.coreDisk,
-        stateDisk: files.stateDisk,
-        isDisposable,
-        isIncoming: true,
-      },
-      files.consoleLog,
+      { ram, isRamShared, coreDisk, stateDisk, isDisposable, isIncoming: true },
+      consoleLog,
     )
     this.#machine = machine
-    machine.control.on('core', (status) => {
-      this.#core = status
-    })
     const died = machine.ended.then((how) => {
-      throw new LabError(
-        'lab.boot',
-        `Cannot restore the lab: QEMU ended with ${how}\n${consoleTail(files.consoleLog)}`,
-      )
+      const story = consoleTail(consoleLog)
+      throw new LabError('lab.boot', `Cannot restore the lab: QEMU ended with ${how}\n${story}`)
     })
     died.catch(() => {})
     await Promise.race([died, machine.restore(snapshot.state)])
-    this.#forwards = new PortForwards(machine.qmp)
-    this.agentPort = await this.#forwards.add('tcp', agentTcpPort)
-    this.corePort = await this.#forwards.add('tcp', coreTcpPort)
+
+    const forwards = new PortForwards(machine.qmp)
+    const agentPort = await forwards.add('tcp', agentTcpPort)
+    const port = await forwards.add('tcp', coreTcpPort)
+    const { control } = machine
+    const token = this.coreToken
+    const core = new LabCore({ labName: name, control, port, token, disk: coreDisk, image: coreImage })
+
     this.#progress('giving dom0 its clock and disks')
-    const settled = machine.control.request({
+    const settling = control.request({
       verb: 'settle',
       token: this.agentToken,
       timeMs: Date.now(),
@@ -204,15 +158,9 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       hostName: name === 'default' ? 'lab' : `lab-${name}`,
       ...(snapshot.warm ? {} : { coreToken: this.coreToken }),
     })
-    await Promise.race([died, settled])
-    this.#isSettled = true
-  }
-
-  #unusable(): LabError {
-    return new LabError(
-      'lab.state',
-      `Cannot use the lab "${this.config.name}": ${this.#state}, ${this.#detail}`,
-    )
+    await Promise.race([died, settling])
+    this.#settled = { machine, forwards, agentPort, core }
+    return this.#settled
   }
 
   #progress(line: string): void {
