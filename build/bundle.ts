@@ -1,6 +1,6 @@
 // Builds what plain Node runs: the core host with its workers, the command line with the lab, into `dist/`.
 // Everything but koffi is bundled; a worker is an entry of its own beside the file that starts it.
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 
@@ -24,7 +24,9 @@ const programs = [
 
 for (const { folder, entries } of programs) {
   const out = join(root, 'dist', folder)
-  rmSync(out, { recursive: true, force: true })
+  // Beside the old one: a lab that starts in this moment must find a whole core.
+  const fresh = `${out}.new`
+  rmSync(fresh, { recursive: true, force: true })
   const bundle = await rolldown({
     input: Object.fromEntries(Object.entries(entries).map(([name, path]) => [name, join(root, path)])),
     platform: 'node',
@@ -33,7 +35,7 @@ for (const { folder, entries } of programs) {
     logLevel: 'warn',
   })
   await bundle.write({
-    dir: out,
+    dir: fresh,
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
@@ -41,5 +43,7 @@ for (const { folder, entries } of programs) {
     minify: false,
   })
   await bundle.close()
+  rmSync(out, { recursive: true, force: true })
+  renameSync(fresh, out)
 }
 chmodSync(join(root, 'dist/cli/bulkhead.js'), 0o755)

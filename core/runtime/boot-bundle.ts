@@ -21,8 +21,38 @@ export interface InitrdOptions {
   readonly cacheFolder: string
 }
 
+/** First parts by what they were made from: reading the kernel's module lists again takes longer than a launch should. */
+const known = new Map<string, string>()
+
 /** Path of the initrd's first part, made if it is not there. */
-export async function guestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOptions): Promise<string> {
+export async function guestInitrd(options: InitrdOptions): Promise<string> {
+  const { guestInitPath, kernel, cacheFolder } = options
+  const sources = [
+    guestInitPath,
+    ...(kernel.modulesFolder === undefined ? [] : [join(kernel.modulesFolder, 'modules.dep')]),
+  ]
+  const identities = await Promise.all(sources.map(identityOf))
+  const key = JSON.stringify([cacheFolder, kernel, identities])
+  const cached = known.get(key)
+  if (cached !== undefined && (await exists(cached))) return cached
+  const made = await makeGuestInitrd(options)
+  known.set(key, made)
+  return made
+}
+
+/** What changes when a file is replaced or written; `undefined` for one that is not there. */
+async function identityOf(path: string): Promise<string | undefined> {
+  return await stat(path).then(
+    ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
+    () => undefined,
+  )
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await identityOf(path)) !== undefined
+}
+
+async function makeGuestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOptions): Promise<string> {
   const init = await readFile(guestInitPath).catch((error: unknown) => {
     throw new GuestError('guest.no-init', `Cannot read guest-init at ${guestInitPath}`, {
       hint: 'Build it with "make -C guest-init".',
@@ -43,13 +73,7 @@ export async function guestInitrd({ guestInitPath, kernel, cacheFolder }: Initrd
     hash.update(`\0${path}\0${size}\0${mtimeMs}`)
   }
   const target = join(cacheFolder, `${hash.digest('hex')}.cpio`)
-  if (
-    await stat(target).then(
-      () => true,
-      () => false,
-    )
-  )
-    return target
+  if (await exists(target)) return target
   const entries: InitrdEntry[] = [{ kind: 'file', path: 'init', mode: 0o755, data: init }]
   for (const [index, { name, path }] of modules.entries()) {
     entries.push({
