@@ -31,7 +31,7 @@ afterAll(async () => {
 
 it('pulls as a job that is seen on every page and can be cancelled', async () => {
   const { page } = started
-  await page.getByRole('button', { name: 'Pull' }).click()
+  await page.getByRole('button', { name: 'Pull', exact: true }).click()
   await page.getByLabel('Reference').fill('nginx:1.27')
   await page.keyboard.press('Enter')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
@@ -70,7 +70,7 @@ it('imports the archive that the person chose, byte for byte', async () => {
   const path = join(folder, 'image.tar')
   writeFileSync(path, archive)
   await page.getByRole('button', { name: 'Images' }).click()
-  await page.getByRole('button', { name: 'Import' }).click()
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
   const asked = (await app.report('dialog')) as { kind: string }
   expect(asked.kind).toBe('open')
   await app.control('dialog.answer', { answer: { canceled: false, filePaths: [path] } })
@@ -84,10 +84,10 @@ it('imports the archive that the person chose, byte for byte', async () => {
 
 it('does nothing where no file was chosen, and says so where it cannot be read', async () => {
   const { page, app } = started
-  await page.getByRole('button', { name: 'Import' }).click()
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
   await app.report('dialog')
   await app.control('dialog.answer', { answer: { canceled: true, filePaths: [] } })
-  await page.getByRole('button', { name: 'Import' }).click()
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
   await app.report('dialog')
   await app.control('dialog.answer', { answer: { canceled: false, filePaths: ['/nowhere/image.tar'] } })
   const notice = page.getByRole('alert')

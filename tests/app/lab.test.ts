@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { writeDemoImage } from '../../build/demo-image.ts'
 import { type Lab, startLab } from '../../lab/fixture.ts'
 import { AppDriver } from './support/app-driver.ts'
@@ -34,6 +34,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+/** Each step stands on the one before: after a failure nothing is worth waiting for. */
+let hasFailed = false
+beforeEach(({ onTestFailed }) => {
+  if (hasFailed) throw new Error('A step before this one failed')
+  onTestFailed(() => {
+    hasFailed = true
+  })
+})
+
 const domains = async () => (await lab.exec('xl list')).stdout
 
 describe('the app on real Xen', () => {
@@ -51,7 +60,7 @@ describe('the app on real Xen', () => {
     chmodSync(archive, 0o644)
     await page.getByRole('button', { name: 'Images' }).click()
     await app.control('dialog.answer', { answer: { canceled: false, filePaths: [archive] } })
-    await page.getByRole('button', { name: 'Import' }).click()
+    await page.getByRole('button', { name: 'Import', exact: true }).click()
     await page.getByRole('button', { name: /localhost\/busybox/ }).waitFor()
   })
 

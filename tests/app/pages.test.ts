@@ -98,7 +98,7 @@ describe('a host with guests', () => {
     await lookAt(started, 'images')
   })
   it('the question where to pull from', async () => {
-    await started.page.getByRole('button', { name: 'Pull' }).click()
+    await started.page.getByRole('button', { name: 'Pull', exact: true }).click()
     await started.page.getByRole('dialog').waitFor()
     await lookAt(started, 'pull')
     await started.page.keyboard.press('Escape')
