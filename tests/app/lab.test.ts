@@ -10,7 +10,8 @@ import { type Lab, startLab } from '../../lab/fixture.ts'
 import { AppDriver } from './support/app-driver.ts'
 import { terminalSays } from './support/start-app.ts'
 
-const pictures = join(import.meta.dirname, '../../docs/pictures')
+// A run of the tests leaves the checkout as it was; BULKHEAD_PICTURES=docs/pictures renews the README's picture.
+const pictures = process.env.BULKHEAD_PICTURES ?? join(import.meta.dirname, '../../dist/pictures')
 const folder = mkdtempSync(join(tmpdir(), 'bulkhead-app-lab-'))
 /** QEMU emulates the processor: seconds are normal where a real machine takes tenths. */
 const patienceMs = 120_000
