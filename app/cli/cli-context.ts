@@ -69,7 +69,7 @@ export class CliContext implements AsyncDisposable {
     const [{ connectCore }, { resolveTarget }, { findLab }] = await Promise.all([
       import('../../core/client/core-client.ts'),
       import('../../core/client/target.ts'),
-      import('./find-lab.ts'),
+      import('../../lab/find-lab.ts'),
     ])
     return await connectCore(await resolveTarget({ host: this.host, environment: this.environment, findLab }))
   }

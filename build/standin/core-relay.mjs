@@ -3,8 +3,8 @@
 // can reach this socket has root's right at the core host, so it lies in a folder that only the app can enter.
 import { chmodSync, chownSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { findLab } from '../../app/cli/find-lab.ts'
 import { resolveTarget as resolveCoreTarget } from '../../core/client/target.ts'
+import { findLab } from '../../lab/find-lab.ts'
 
 /** The core host that the command line would talk to. */
 function usualTarget() {

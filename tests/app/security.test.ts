@@ -1,6 +1,5 @@
 // What no page may do, in the unmodified build: Electron's security checklist point by point (docs/tutorial/
 // security.md), the IPC contract, and the bridge. docs/electron.md lists the source of each expectation.
-import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AppDriver } from './support/app-driver.ts'
 import { demoHost } from './support/demo-host.ts'
@@ -133,9 +132,9 @@ describe('a page that was taken over', () => {
 
   it('cannot open windows', async () => {
     const { page } = started
-    const opened = once(page.context(), 'page')
+    const opened = page.context().waitForEvent('page')
     await page.evaluate(() => void window.open('https://example.org/'))
-    const [popup] = (await opened) as [typeof page]
+    const popup = await opened
     if (!popup.isClosed()) await popup.waitForEvent('close')
     expect(page.context().pages().length).toBe(1)
   })

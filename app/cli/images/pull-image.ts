@@ -1,8 +1,8 @@
 // Fetching an image, with progress where a person looks on.
 import type { ParamsOf } from '../../../core/api/methods.ts'
+import { readCredentials } from '../../../core/client/docker-credentials.ts'
 import { waitForJob } from '../../../core/client/job.ts'
 import type { CliContext } from '../cli-context.ts'
-import { readCredentials } from './docker-credentials.ts'
 import { JobProgress } from './job-progress.ts'
 
 export interface PullOptions {

@@ -1,9 +1,9 @@
 // Looks for a running lab by what lies in the cache folder, without the machinery that builds one.
 import { readdirSync } from 'node:fs'
-import { openCache } from '../../lab/cache.ts'
-import { labFiles } from '../../lab/daemon/lab-files.ts'
-import { isListening } from '../../lab/lab-client.ts'
-import { checkLabName, defaultLabName } from '../../lab/lab-options.ts'
+import { openCache } from './cache.ts'
+import { labFiles } from './daemon/lab-files.ts'
+import { isListening } from './lab-client.ts'
+import { checkLabName, defaultLabName } from './lab-options.ts'
 
 /**
  * The core host's socket of the running lab `name`. Without a name: of the default lab, else of the only one

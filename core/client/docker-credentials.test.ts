@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { CliError } from '../failure.ts'
+import { CoreError } from './core-error.ts'
 import { credentialsFor, readCredentials, registryOf } from './docker-credentials.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bulkhead-docker-'))
@@ -58,7 +58,7 @@ describe('readCredentials()', () => {
     const broken = join(folder, 'broken')
     mkdirSync(broken)
     writeFileSync(join(broken, 'config.json'), '{')
-    expect(() => readCredentials('busybox', { DOCKER_CONFIG: broken })).toThrow(CliError)
+    expect(() => readCredentials('busybox', { DOCKER_CONFIG: broken })).toThrow(CoreError)
     expect(() => readCredentials('busybox', { DOCKER_CONFIG: broken })).toThrow(
       `${broken}/config.json: it is not JSON`,
     )

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { RegistryCredentials } from '../../../core/api/methods.ts'
-import { CliError } from '../failure.ts'
+import type { RegistryCredentials } from '../api/methods.ts'
+import { clientError } from './core-error.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -68,7 +68,7 @@ function parseAuths(text: string, path: string): Readonly<Record<string, Auth>> 
   try {
     parsed = JSON.parse(text)
   } catch (error) {
-    throw new CliError('cli.file', `Cannot read the registry credentials in ${path}: it is not JSON`, {
+    throw clientError('client.file', `Cannot read the registry credentials in ${path}: it is not JSON`, {
       hint: 'Correct the file, or set DOCKER_CONFIG to another folder.',
       cause: error,
     })
@@ -90,7 +90,7 @@ function readIfThere(path: string): string | undefined {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw new CliError('cli.file', `Cannot read the registry credentials in ${path}: ${message}`, {
+    throw clientError('client.file', `Cannot read the registry credentials in ${path}: ${message}`, {
       cause: error,
     })
   }
