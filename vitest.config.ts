@@ -37,6 +37,15 @@ export default defineConfig({
       {
         test: {
           ...shared,
+          name: 'soak',
+          include: ['tests/soak/**/*.test.ts'],
+          hookTimeout: 400_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...shared,
           name: 'app',
           include: ['tests/app/**/*.test.ts'],
           testTimeout: 180_000,
