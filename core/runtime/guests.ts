@@ -287,7 +287,11 @@ export class Guests {
     guest.record.kernel = launched.kernelPath
     guest.record.launch = launched.steps
     const { life } = guest
-    const over = life.ending.then((end) => this.#cleanUp(guest, launched, end))
+    const over = life.ending
+      .then((end) => this.#cleanUp(guest, launched, end))
+      .catch((error: unknown) =>
+        this.#services.fatal(`Cannot clean up after guest "${guest.name}": ${String(error)}`),
+      )
     this.#running.set(guest.id, { launched, over })
     life.linked(launched.link)
     this.#publish(guest)
@@ -347,9 +351,12 @@ export class Guests {
   async #watchDomains(): Promise<void> {
     await using watch = await this.#services.xenstore.watch('@releaseDomain', { signal: this.#stop.signal })
     for await (const _changed of watch) {
-      for (const { id } of [...this.#guests.values()].filter(({ id }) => this.#running.has(id))) {
-        const guest = this.#guests.get(id)
-        if (guest !== undefined) this.#noticeEnd(guest)
+      for (const guest of [...this.#guests.values()].filter(({ id }) => this.#running.has(id))) {
+        try {
+          this.#noticeEnd(guest)
+        } catch (error) {
+          this.#services.log(`Cannot see whether guest "${guest.name}" still runs: ${String(error)}`)
+        }
       }
     }
   }
