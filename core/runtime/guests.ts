@@ -18,16 +18,11 @@ import { reconcile } from './reconcile.ts'
 import { signalNumber } from './signals.ts'
 import { dismantle } from './teardown.ts'
 
-interface Running {
-  readonly launched: Launched
-  readonly over: Promise<void>
-}
-
 export class Guests {
   readonly #services: HostServices
   readonly #store: GuestStore
   readonly #guests = new Map<string, Guest>()
-  readonly #running = new Map<string, Running>()
+  readonly #running = new Map<string, Launched>()
   readonly #launching = new Map<string, AbortController>()
   readonly #stop = new AbortController()
   #watching: Promise<void> = Promise.resolve()
@@ -55,7 +50,7 @@ export class Guests {
     this.#stop.abort()
     for (const launching of this.#launching.values()) launching.abort()
     await this.#watching
-    await Promise.all([...this.#running.values()].map(({ launched }) => launched.link.detach()))
+    await Promise.all([...this.#running.values()].map(({ link }) => link.detach()))
   }
 
   usersOf(digest: string): string[] {
@@ -195,17 +190,13 @@ export class Guests {
 
   async stop(params: ParsedParamsOf<'guests.stop'>): Promise<void> {
     const guest = this.find(params.guest)
-    const running = this.#runningOf(guest, 'stop')
+    const launched = this.#runningOf(guest, 'stop')
     const signal = signalNumber(params.signal ?? guest.record.spec.stopSignal)
     if (guest.record.state === 'paused') await this.unpause(guest.id)
     await this.#setState(guest, 'stopping')
     const { life } = guest
-    if (running.launched.link.hasChannel) running.launched.link.signal(signal)
-    else
-      await this.#services.xenstore.write(
-        `/local/domain/${running.launched.domid}/control/shutdown`,
-        'poweroff',
-      )
+    if (launched.link.hasChannel) launched.link.signal(signal)
+    else await this.#services.xenstore.write(`/local/domain/${launched.domid}/control/shutdown`, 'poweroff')
     const isOver = await within(life.exit, params.timeoutSeconds * 1000)
     if (!isOver) life.endsWith({ reason: 'killed' })
     await life.exit
@@ -213,7 +204,7 @@ export class Guests {
 
   async kill(params: ParsedParamsOf<'guests.kill'>): Promise<void> {
     const guest = this.find(params.guest)
-    const { launched } = this.#runningOf(guest, 'kill')
+    const launched = this.#runningOf(guest, 'kill')
     const signal = params.signal === undefined ? undefined : signalNumber(params.signal)
     if (signal !== undefined && signal !== sigkill) {
       if (!launched.link.hasChannel)
@@ -230,7 +221,7 @@ export class Guests {
 
   async pause(key: string): Promise<void> {
     const guest = this.find(key)
-    const { launched } = this.#runningOf(guest, 'pause')
+    const launched = this.#runningOf(guest, 'pause')
     if (guest.record.state === 'paused')
       throw new GuestError('guest.paused', `Guest "${guest.name}" is paused already`)
     this.#services.hypervisor.pause(launched.domid)
@@ -239,7 +230,7 @@ export class Guests {
 
   async unpause(key: string): Promise<void> {
     const guest = this.find(key)
-    const { launched } = this.#runningOf(guest, 'unpause')
+    const launched = this.#runningOf(guest, 'unpause')
     if (guest.record.state !== 'paused')
       throw new GuestError('guest.not-paused', `Guest "${guest.name}" is not paused`)
     this.#services.hypervisor.unpause(launched.domid)
@@ -274,11 +265,11 @@ export class Guests {
     return guest
   }
 
-  #runningOf(guest: Guest, verb: string): Running {
-    const running = this.#running.get(guest.id)
-    if (running === undefined)
+  #runningOf(guest: Guest, verb: string): Launched {
+    const launched = this.#running.get(guest.id)
+    if (launched === undefined)
       throw new GuestError('guest.not-running', `Cannot ${verb} guest "${guest.name}": it is not running`)
-    return running
+    return launched
   }
 
   /** From here on the guest's end, whoever brings it about, leads to its cleaning up. */
@@ -287,12 +278,12 @@ export class Guests {
     guest.record.kernel = launched.kernelPath
     guest.record.launch = launched.steps
     const { life } = guest
-    const over = life.ending
+    life.ending
       .then((end) => this.#cleanUp(guest, launched, end))
       .catch((error: unknown) =>
         this.#services.fatal(`Cannot clean up after guest "${guest.name}": ${String(error)}`),
       )
-    this.#running.set(guest.id, { launched, over })
+    this.#running.set(guest.id, launched)
     life.linked(launched.link)
     this.#publish(guest)
   }
@@ -362,8 +353,8 @@ export class Guests {
   }
 
   #domainOf(guest: Guest): DomainInfo | undefined {
-    const running = this.#running.get(guest.id)
-    return running === undefined ? undefined : this.#services.hypervisor.domain(running.launched.domid)
+    const launched = this.#running.get(guest.id)
+    return launched === undefined ? undefined : this.#services.hypervisor.domain(launched.domid)
   }
 
   /** The hypervisor's word: a domain that has shut down or is gone. */
@@ -384,10 +375,8 @@ export class Guests {
                   : `Xen says "${reason}"`,
             }
     // The program's own end may still be in the ring: what was said first wins.
-    void this.#running
-      .get(guest.id)
-      ?.launched.link.drain()
-      .then(() => guest.life.endsWith(end))
+    const settle = () => guest.life.endsWith(end)
+    this.#running.get(guest.id)?.link.drain().then(settle, settle)
   }
 }
 
