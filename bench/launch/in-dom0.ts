@@ -28,7 +28,7 @@ const consoleLogs = '/var/log/xen/console'
 const memoryMiB = 256
 const image = 'localhost/busybox:latest'
 const marker = 'first byte'
-const commandLine = 'console=hvc0 rdinit=/init quiet loglevel=4 random.trust_cpu=on'
+const commandLine = 'console=hvc0 rdinit=/init loglevel=7 random.trust_cpu=on'
 const waitMs = 60_000
 
 async function importImage(core: CoreClient): Promise<void> {

@@ -146,8 +146,9 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
   return { domid: domain.domid, link, rootImagePath: root.path, kernelPath: kernel.path, steps }
 }
 
+/** The kernel may speak while it boots; guest-init lowers its voice to warnings when the program runs. */
 function commandLine(more: readonly string[]): string {
-  return ['console=hvc0', 'rdinit=/init', 'quiet', 'loglevel=4', 'random.trust_cpu=on', ...more].join(' ')
+  return ['console=hvc0', 'rdinit=/init', 'loglevel=7', 'random.trust_cpu=on', ...more].join(' ')
 }
 
 function round(ms: number): number {
