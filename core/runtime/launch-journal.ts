@@ -22,7 +22,8 @@ export type LaunchedThing =
 
 export async function writeJournal(path: string, steps: readonly LaunchedThing[]): Promise<void> {
   const journal: LaunchJournal = { formatVersion: 1, steps }
-  await writeFileAtomic(path, `${JSON.stringify(journal, null, 2)}\n`)
+  // A machine that lost power has lost its domains and loop devices too.
+  await writeFileAtomic(path, `${JSON.stringify(journal, null, 2)}\n`, { survives: 'process' })
 }
 
 /** The journal at `path`; undefined where there is none or it cannot be understood. */
