@@ -5,7 +5,6 @@ import type { HostCheck } from '../api/methods.ts'
 import { BulkheadError } from '../errors.ts'
 import { chooseKernel } from '../runtime/guest-kernel.ts'
 import type { HostServices } from '../runtime/host-services.ts'
-import { firstLine } from './host-info.ts'
 
 interface CheckResult {
   readonly passed: boolean
@@ -144,4 +143,14 @@ async function isReadable(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/** One line of a file, trimmed; empty where it cannot be read. */
+async function firstLine(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).split('\n', 1)[0]?.trim() ?? ''
+  } catch {
+    // Not there: on this host that is an answer too.
+    return ''
+  }
 }

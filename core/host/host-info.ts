@@ -1,5 +1,5 @@
 // What this host is: `bulkhead host info`.
-import { readFile, statfs } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
 import { cpus, hostname, release, totalmem } from 'node:os'
 import type { HostInfo } from '../api/methods.ts'
 import type { Guests } from '../runtime/guests.ts'
@@ -40,15 +40,5 @@ export async function hostInfo(services: HostServices, guests: Guests, facts: Ho
     stateDirectory: stateFolder,
     storeFreeBytes: disk.bavail * disk.bsize,
     lab: facts.isLab,
-  }
-}
-
-/** One line of a file, trimmed; empty where it cannot be read. */
-export async function firstLine(path: string): Promise<string> {
-  try {
-    return (await readFile(path, 'utf8')).split('\n', 1)[0]?.trim() ?? ''
-  } catch {
-    // Not there: on this host that is an answer too.
-    return ''
   }
 }

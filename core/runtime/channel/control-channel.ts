@@ -10,6 +10,7 @@ import {
   endFrame,
   type Frame,
   firstLimitBytes,
+  frameTypes,
   type GuestMessage,
   helloFrame,
   maxDataBytes,
@@ -76,7 +77,8 @@ export class ControlChannel {
     if (options.stderr)
       this.#outputs.set(stderrStream, { output: options.stderr, next: first, limit: firstLimitBytes })
     if (!options.stdin) this.#inputEnd = 'sent'
-    if (!this.#options.link.send(helloFrame(options.epoch))) this.#control.push(helloFrame(options.epoch))
+    this.#control.push(helloFrame(options.epoch))
+    this.#pump()
   }
 
   get broken(): boolean {
@@ -238,7 +240,7 @@ export class ControlChannel {
     if (!this.#answered) {
       // Only our hello may go before the guest has answered it.
       const [hello] = this.#control
-      if (hello !== undefined && hello.type === 1 && link.send(hello)) this.#control.shift()
+      if (hello?.type === frameTypes.hello && link.send(hello)) this.#control.shift()
       return
     }
     for (const [stream, limit] of this.#credits) {

@@ -1,10 +1,12 @@
 // What the frames of the control channel mean: payloads to messages and back. docs/contracts/channel.md.
 // Everything from a guest is hostile: each payload is checked for its size before anything is read from it.
+import { type Frame, MAX_FRAME_PAYLOAD_BYTES } from '../../xen/ring/frame.ts'
 import { GuestError } from '../errors.ts'
 
-export const maxPayloadBytes = 16384
+export type { Frame } from '../../xen/ring/frame.ts'
+
 /** Bytes of a stream that fit into one `data` frame, behind the offset. */
-export const maxDataBytes = maxPayloadBytes - 8
+export const maxDataBytes = MAX_FRAME_PAYLOAD_BYTES - 8
 /** Bytes that a stream may send before the first `credit`. */
 export const firstLimitBytes = 65536
 export const stdinStream = 1
@@ -27,14 +29,6 @@ export const frameTypes = {
   signal: 33,
   shutdown: 34,
 } as const
-
-/** A frame as it moves through the ring. */
-export interface Frame {
-  readonly type: number
-  readonly stream: number
-  readonly container: number
-  readonly payload: Uint8Array
-}
 
 export interface HelloStream {
   readonly stream: number
