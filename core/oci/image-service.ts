@@ -2,22 +2,16 @@
 // of sockets; image-worker.ts puts it on the wire.
 
 import type { Readable } from 'node:stream'
-import { buildRootImage } from './build-root-image.ts'
-import { type Digest, isDigest, parseDigest, shortDigest } from './digest.ts'
-import { OciError } from './errors.ts'
+import { parseDigest } from './digest.ts'
 import { describeImage, listImages } from './image-catalogue.ts'
 import type { ParametersOf, ResultOf } from './image-worker-protocol.ts'
 import { importArchive } from './import/import-archive.ts'
 import { parsePlatform } from './platform.ts'
-import type { ImageProgress, OnProgress } from './progress.ts'
+import type { OnProgress } from './progress.ts'
 import { pullImage } from './registry/pull-image.ts'
-import { SingleFlight } from './single-flight.ts'
-import { ImageStore, type OpenedImage } from './store/image-store.ts'
+import { ROOT_IMAGE_FORMAT, RootImageBuilder } from './root-image-builder.ts'
+import { ImageStore } from './store/image-store.ts'
 import type { RootImageFile } from './store/root-images.ts'
-import { DEFAULT_COMPRESSION_LEVEL } from './writers/squashfs/squashfs-writer.ts'
-
-/** Part of each root image's key: change the number when the writer makes other bytes of the same layers. */
-const ROOT_IMAGE_FORMAT = `squashfs zstd-${DEFAULT_COMPRESSION_LEVEL} 1`
 
 export interface CallContext {
   readonly signal: AbortSignal
@@ -27,10 +21,11 @@ export interface CallContext {
 export class ImageService implements Disposable {
   readonly #store: ImageStore
   readonly #log: (message: string) => void
-  readonly #builds = new SingleFlight<RootImageFile, ImageProgress>()
+  readonly #rootImages: RootImageBuilder
 
   private constructor(store: ImageStore, log: (message: string) => void) {
     this.#store = store
+    this.#rootImages = new RootImageBuilder(store)
     this.#log = log
   }
 
@@ -87,65 +82,10 @@ export class ImageService implements Disposable {
 
   /** The root image of what `image` names; it is built when there is none, once for all who ask. */
   async rootImage(
-    { image: key }: ParametersOf['rootImage'],
-    { signal, onProgress }: CallContext,
+    { image }: ParametersOf['rootImage'],
+    context: CallContext,
   ): Promise<ResultOf<'rootImage'>> {
-    // A guest outlives the name of its image: by digest a finished root image is found without one.
-    const known = isDigest(key) ? await this.#store.rootImages.find(key) : undefined
-    return toResult(known ?? (await this.#ensureRootImage(key, signal, onProgress)))
-  }
-
-  async #ensureRootImage(key: string, signal: AbortSignal, onProgress: OnProgress): Promise<RootImageFile> {
-    const image = await this.#store.openImage(key)
-    return this.#builds.run(
-      image.digest,
-      `build the root image of ${key}`,
-      async (flight) =>
-        (await this.#store.rootImages.find(image.digest)) ?? this.#build(image, flight.signal, flight.report),
-      { signal, onProgress },
-    )
-  }
-
-  async #build(image: OpenedImage, signal: AbortSignal, report: OnProgress): Promise<RootImageFile> {
-    const { digest, manifest, config } = image
-    using hold = this.#store.blobs.hold()
-    hold.add(digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest))
-    const layers = await this.#layersOf(image)
-    // Careful: without await the blobs would be let go while they are read.
-    return await this.#store.rootImages.add(digest, async (output) => {
-      const onProgress = (progress: Omit<ImageProgress, 'layers'>) => report({ ...progress, layers: [] })
-      const built = await buildRootImage({ layers, output, signal, onProgress })
-      return {
-        formatVersion: 1,
-        imageDigest: digest,
-        configDigest: manifest.config.digest,
-        ...(config.created === undefined ? {} : { created: config.created }),
-        ...built,
-        runConfig: config.run,
-      }
-    })
-  }
-
-  async #layersOf({
-    digest,
-    manifest,
-    config,
-  }: OpenedImage): Promise<{ path: string; digest: Digest; diffId: Digest }[]> {
-    const layers: { path: string; digest: Digest; diffId: Digest }[] = []
-    for (const [position, layer] of manifest.layers.entries()) {
-      const diffId = config.diffIds[position]
-      if (diffId === undefined || !(await this.#store.blobs.has(layer))) {
-        throw new OciError(
-          'oci.corrupt-store',
-          `Cannot build the root image of ${shortDigest(digest)}: its layer ${position + 1} is gone`,
-          {
-            hint: 'Remove the image and fetch it again.',
-          },
-        )
-      }
-      layers.push({ path: this.#store.blobs.pathOf(layer.digest), digest: layer.digest, diffId })
-    }
-    return layers
+    return toResult(await this.#rootImages.ensure(image, context))
   }
 }
 

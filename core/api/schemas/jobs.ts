@@ -2,11 +2,14 @@
 import { z } from 'zod'
 import { timestamp } from './common.ts'
 
-export const jobKind = z.enum(['pull', 'import', 'build'])
+export const jobKind = z.enum(['pull', 'import', 'export', 'build'])
 export const jobState = z.enum(['running', 'done', 'failed', 'cancelled'])
 
 export const jobProgress = z.strictObject({
-  /** `resolve`, `download`, `receive`, `verify`, `index`, `merge`, `write`, `sync`. */
+  /**
+   * `resolve`, `download` (layers are unpacked while others come), `receive`, `verify`, `unpack`, `merge`, `write`,
+   * `sync`, `send`.
+   */
   phase: z.string(),
   bytesDone: z.number(),
   /** 0 while it is not known. */
@@ -18,11 +21,16 @@ export const jobProgress = z.strictObject({
         digest: z.string(),
         bytesDone: z.number(),
         bytesTotal: z.number(),
+        /** `waiting`, `active` (its bytes come), `unpacking`, `done`, `present` (it was there before). */
         state: z.string(),
       }),
     )
     .readonly()
     .default([]),
+  /** What the registry says about its limit of pulls. */
+  rateLimit: z
+    .strictObject({ limit: z.number(), remaining: z.number(), windowSeconds: z.number().optional() })
+    .optional(),
 })
 
 export const errorBody = z.strictObject({

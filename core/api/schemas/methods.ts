@@ -17,13 +17,27 @@ import {
 } from './guests.ts'
 import { checks, hostInfo } from './host.ts'
 import {
+  checkedRegistry,
+  checkRegistry,
+  checkStore,
+  exportImages,
   imageDetails,
   imageSummary,
   importImage,
+  listTags,
   oneImage,
+  prunedImages,
+  pruneImages,
   pullImage,
+  remoteTags,
   removedImage,
   removeImage,
+  startedExport,
+  storeReport,
+  taggedImage,
+  tagImage,
+  verifiedImage,
+  verifyImage,
 } from './images.ts'
 import { job, oneJob, startedImport, startedJob } from './jobs.ts'
 import { openedStream, openStream } from './streams.ts'
@@ -38,7 +52,14 @@ export const methodSchemas = {
   'images.inspect': { params: oneImage, result: imageDetails },
   'images.pull': { params: pullImage, result: startedJob },
   'images.import': { params: importImage, result: startedImport },
+  'images.export': { params: exportImages, result: startedExport },
+  'images.tag': { params: tagImage, result: taggedImage },
   'images.remove': { params: removeImage, result: removedImage },
+  'images.prune': { params: pruneImages, result: prunedImages },
+  'images.verify': { params: verifyImage, result: verifiedImage },
+  'images.tags': { params: listTags, result: remoteTags },
+  'registries.check': { params: checkRegistry, result: checkedRegistry },
+  'store.check': { params: checkStore, result: storeReport },
   'guests.create': { params: guestSpec, result: createdGuest },
   'guests.start': { params: one, result: done },
   'guests.stop': { params: stopGuest, result: done },
@@ -52,6 +73,9 @@ export const methodSchemas = {
   'streams.open': { params: openStream, result: openedStream },
   'jobs.list': { params: nothing, result: z.array(job) },
   'jobs.get': { params: oneJob, result: job },
+  /** Ends a job, whoever else waits for it. */
   'jobs.cancel': { params: oneJob, result: done },
+  /** Gives a job up for one of those who asked for it: it ends when nobody else has. */
+  'jobs.leave': { params: oneJob, result: done },
   'events.subscribe': { params: nothing, result: subscribed },
 } as const
