@@ -16,6 +16,12 @@ import type { RegistryConnection } from './registry-connection.ts'
 /** A try that brought this much was worth it: the count of tries starts again (containers/image does the same). */
 const PROGRESS_BYTES = 1024 * 1024
 
+/** A part of a blob: offsets of its first and, unless it goes to the end, its last byte (RFC 9110 §14.1.2). */
+export interface ByteRange {
+  readonly start: number
+  readonly end?: number | undefined
+}
+
 export class RegistrySource implements ImageSource {
   readonly #connection: RegistryConnection
   readonly #reference: ImageReference
@@ -69,7 +75,7 @@ export class RegistrySource implements ImageSource {
     if (documentKind(descriptor.mediaType) !== undefined)
       return (await this.#readManifest(descriptor.digest, signal)).bytes
     return this.#retrying(signal, async () => {
-      const response = await this.#blobRequest(descriptor, {}, signal)
+      const response = await this.requestBlob(descriptor, undefined, signal)
       return readBody(response, Math.min(descriptor.size, LIMITS.configBytes), descriptor.digest)
     })
   }
@@ -95,8 +101,7 @@ export class RegistrySource implements ImageSource {
 
   async #download(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
     const offset = writer.sizeBytes
-    const range = offset === 0 ? undefined : { range: `bytes=${offset}-` }
-    const response = await this.#blobRequest(descriptor, range ?? {}, signal)
+    const response = await this.requestBlob(descriptor, offset === 0 ? undefined : { start: offset }, signal)
     const continues = response.status === 206 && startsAt(response, offset)
     // A server without ranges sends everything again; one that sends another part than asked for is not believed.
     if (offset > 0 && !continues) await writer.restart()
@@ -116,11 +121,16 @@ export class RegistrySource implements ImageSource {
     }
   }
 
-  async #blobRequest(
+  /**
+   * Asks once for a blob, or for a part of it. The answer is 200, 206 or 416 and has to be judged: servers ignore ranges,
+   * or send others than those asked for. Throws `oci.not-found`, and `TransientFailure` for what may pass.
+   */
+  async requestBlob(
     { digest }: Descriptor,
-    headers: Readonly<Record<string, string>>,
+    range: ByteRange | undefined,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
+    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` }
     const response = await this.#connection.send({ method: 'GET', path: `blobs/${digest}`, headers, signal })
     if (response.status === 404 || response.status === 405) {
       await response.discard()
