@@ -6,6 +6,7 @@ import type { Guests } from '../runtime/guests.ts'
 import type { HostServices } from '../runtime/host-services.ts'
 import type { Jobs } from '../runtime/jobs.ts'
 import { logSession } from '../runtime/log-session.ts'
+import { HostError } from './errors.ts'
 import { hostChecks } from './host-checks.ts'
 import { type HostFacts, hostInfo } from './host-info.ts'
 import type { Handlers } from './rpc.ts'
@@ -34,6 +35,15 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
       const { job, session } = images.import(params)
       return { job: job.id, ticket: tickets.issue(session) }
     },
+    'images.export': () => {
+      throw new HostError('host.not-available', 'Cannot save images: this build does not have it')
+    },
+    'images.tag': async ({ image, name }) => ({ reference: await images.tag(image, name) }),
+    'images.prune': (params) => images.prune(params),
+    'images.verify': (params, { signal }) => images.verify(params, signal),
+    'images.tags': (params, { signal }) => images.tags(params, signal),
+    'registries.check': (params, { signal }) => images.checkRegistry(params, signal),
+    'store.check': ({ repair }, { signal }) => images.check(repair, signal),
     'images.remove': ({ image, force }) => images.remove(image, force),
     'guests.create': (params) => guests.create(params),
     'guests.start': async ({ guest }, { signal }) => {
@@ -66,6 +76,10 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
     'streams.open': async (params) => ({ ticket: tickets.issue(await openStream(guests, params)) }),
     'jobs.list': () => jobs.list(),
     'jobs.get': ({ job }) => jobs.get(job),
+    'jobs.leave': ({ job }) => {
+      jobs.leave(job)
+      return done
+    },
     'jobs.cancel': ({ job }) => {
       jobs.cancel(job)
       return done

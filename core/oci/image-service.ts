@@ -3,6 +3,7 @@
 
 import type { Readable } from 'node:stream'
 import { parseDigest } from './digest.ts'
+import { OciError } from './errors.ts'
 import { describeImage, listImages } from './image-catalogue.ts'
 import type { ParametersOf, ResultOf } from './image-worker-protocol.ts'
 import { importArchive } from './import/import-archive.ts'
@@ -76,6 +77,29 @@ export class ImageService implements Disposable {
     return { untagged: [...removed.untagged], deleted: [...removed.deleted], freedBytes: removed.freedBytes }
   }
 
+  async prune(_parameters: ParametersOf['prune']): Promise<ResultOf<'prune'>> {
+    throw notThereYet('clean the store up')
+  }
+
+  async check(_parameters: ParametersOf['check'], _context: CallContext): Promise<ResultOf<'check'>> {
+    throw notThereYet('check the store')
+  }
+
+  async tags(_parameters: ParametersOf['tags'], _context: CallContext): Promise<ResultOf<'tags'>> {
+    throw notThereYet('list tags')
+  }
+
+  async checkRegistry(
+    _parameters: ParametersOf['checkRegistry'],
+    _context: CallContext,
+  ): Promise<ResultOf<'checkRegistry'>> {
+    throw notThereYet('reach the registry')
+  }
+
+  async verify(_parameters: ParametersOf['verify'], _context: CallContext): Promise<ResultOf<'verify'>> {
+    throw notThereYet('verify signatures')
+  }
+
   async sweep({ inUse }: ParametersOf['sweep']): Promise<ResultOf<'sweep'>> {
     return { freedBytes: await this.#store.sweep(inUse.map((digest) => parseDigest(digest))) }
   }
@@ -87,6 +111,10 @@ export class ImageService implements Disposable {
   ): Promise<ResultOf<'rootImage'>> {
     return toResult(await this.#rootImages.ensure(image, context))
   }
+}
+
+function notThereYet(action: string): OciError {
+  return new OciError('oci.internal', `Cannot ${action}: this build does not have it`)
 }
 
 function toResult({ key, record }: RootImageFile): ResultOf<'rootImage'> {

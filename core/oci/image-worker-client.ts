@@ -8,7 +8,16 @@ import type { Readable } from 'node:stream'
 import { OciError } from './errors.ts'
 import type { RunConfig } from './image-config.ts'
 import { type CallOptions, WorkerProcess } from './image-worker-process.ts'
-import type { CatalogueDetails, CatalogueEntry, PullParameters, ResultOf } from './image-worker-protocol.ts'
+import type {
+  CatalogueDetails,
+  CatalogueEntry,
+  ParametersOf,
+  PruneParameters,
+  PullParameters,
+  ResultOf,
+  TagsParameters,
+  VerifyParameters,
+} from './image-worker-protocol.ts'
 import { sendStream } from './import-lane.ts'
 
 export interface ImageWorkerOptions {
@@ -132,6 +141,34 @@ export class ImageWorkerClient implements AsyncDisposable {
   /** Removes a reference, and with the last one the image. */
   async remove(image: string, { force, inUse }: RemoveOptions = {}): Promise<ResultOf<'remove'>> {
     return (await this.#worker()).call('remove', { image, force, inUse })
+  }
+
+  /** Removes images that nothing needs, and what can be made again; with `dryRun` only tells what would go. */
+  async prune(request: PruneParameters): Promise<ResultOf<'prune'>> {
+    return (await this.#worker()).call('prune', request)
+  }
+
+  /** Reads every blob again; with `repair`, what is damaged is removed. */
+  async check(repair: boolean, options: CallOptions = {}): Promise<ResultOf<'check'>> {
+    return (await this.#worker()).call('check', { repair }, options)
+  }
+
+  /** A page of the tags of a repository. */
+  async tags(request: TagsParameters, options: CallOptions = {}): Promise<ResultOf<'tags'>> {
+    return (await this.#worker()).call('tags', request, options)
+  }
+
+  /** Whether a registry answers, and takes the credentials. */
+  async checkRegistry(
+    request: ParametersOf['checkRegistry'],
+    options: CallOptions = {},
+  ): Promise<ResultOf<'checkRegistry'>> {
+    return (await this.#worker()).call('checkRegistry', request, options)
+  }
+
+  /** Looks for signatures of an image in its registry and checks them. */
+  async verify(request: VerifyParameters, options: CallOptions = {}): Promise<ResultOf<'verify'>> {
+    return (await this.#worker()).call('verify', request, options)
   }
 
   /** Removes what no reference and no guest needs; returns the bytes that became free. */

@@ -4,7 +4,10 @@
 import { ProgressType } from 'vscode-jsonrpc'
 import { z } from 'zod'
 import { runConfigSchema } from './image-config.ts'
-import type { Credentials } from './registry/authorizer.ts'
+import { LAYER_STATES, PROGRESS_PHASES } from './progress.ts'
+import type { RegistryAccess } from './registry/registry-access.ts'
+
+const rootImageFormatSchema = z.enum(['squashfs', 'erofs'])
 
 const catalogueEntrySchema = z.object({
   reference: z.string(),
@@ -32,7 +35,14 @@ const catalogueDetailsSchema = catalogueEntrySchema.extend({
   architecture: z.string(),
   os: z.string(),
   layers: z.array(
-    z.object({ digest: z.string(), diffId: z.string(), sizeBytes: z.number(), mediaType: z.string() }),
+    z.object({
+      digest: z.string(),
+      diffId: z.string(),
+      sizeBytes: z.number(),
+      mediaType: z.string(),
+      entries: z.number().optional(),
+      contentBytes: z.number().optional(),
+    }),
   ),
   history: z.array(
     z.object({
@@ -44,6 +54,7 @@ const catalogueDetailsSchema = catalogueEntrySchema.extend({
   ),
   run: catalogueRunConfigSchema,
   rootImageSizeBytes: z.number().optional(),
+  rootImageFormat: rootImageFormatSchema.optional(),
 })
 
 const rootImageSchema = z.object({
@@ -67,6 +78,29 @@ export const RESULTS = {
   import: z.object({ references: z.array(z.string()) }),
   tag: z.object({ reference: z.string() }),
   remove: z.object({ untagged: z.array(z.string()), deleted: z.array(z.string()), freedBytes: z.number() }),
+  prune: z.object({
+    images: z.array(z.object({ reference: z.string(), digest: z.string() })),
+    freedBytes: z.number(),
+  }),
+  check: z.object({
+    blobs: z.number(),
+    bytes: z.number(),
+    images: z.number(),
+    problems: z.array(z.object({ subject: z.string(), problem: z.string(), repaired: z.boolean() })),
+  }),
+  tags: z.object({ repository: z.string(), tags: z.array(z.string()), hasMore: z.boolean() }),
+  checkRegistry: z.object({ registry: z.string() }),
+  verify: z.object({
+    reference: z.string(),
+    digest: z.string(),
+    signatures: z.array(
+      z.object({
+        format: z.enum(['simple-signing', 'bundle']),
+        keyId: z.string(),
+        signedReference: z.string().optional(),
+      }),
+    ),
+  }),
   sweep: z.object({ freedBytes: z.number() }),
   rootImage: rootImageSchema,
 } as const
@@ -78,15 +112,24 @@ export type CatalogueEntry = ResultOf<'list'>[number]
 export type CatalogueDetails = ResultOf<'inspect'>
 export type CatalogueRunConfig = CatalogueDetails['run']
 
-/** As the control API has it (`images.pull`). */
-export interface PullParameters {
+/** `images.pull` of the control API, with what the host's settings have for the registry. */
+export interface PullParameters extends RegistryAccess {
   readonly reference: string
   /** `linux/amd64`; this machine's when left out. */
   readonly platform?: string | undefined
-  readonly credentials?: Credentials | undefined
-  readonly plainHttp?: boolean | undefined
-  readonly certificateAuthority?: string | undefined
-  readonly trustedRealms?: readonly string[] | undefined
+}
+
+export interface TagsParameters extends RegistryAccess {
+  readonly repository: string
+  /** The tag after which the page begins. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+export interface VerifyParameters extends RegistryAccess {
+  readonly image: string
+  /** PEM text. */
+  readonly keys: readonly string[]
 }
 
 export interface RemoveParameters {
@@ -94,6 +137,14 @@ export interface RemoveParameters {
   readonly force?: boolean | undefined
   /** Digests of manifests of which guests exist. */
   readonly inUse?: readonly string[] | undefined
+}
+
+export interface PruneParameters {
+  readonly all: boolean
+  readonly derived: boolean
+  readonly dryRun: boolean
+  /** Digests of manifests of which guests exist. */
+  readonly inUse: readonly string[]
 }
 
 /** What each method is asked with. `progressToken` is echoed with each report of progress. */
@@ -112,12 +163,17 @@ export interface ParametersOf {
   }
   tag: { readonly image: string; readonly name: string }
   remove: RemoveParameters
+  prune: PruneParameters
+  check: { readonly repair: boolean; readonly progressToken: number }
+  tags: TagsParameters
+  checkRegistry: RegistryAccess & { readonly registry: string }
+  verify: VerifyParameters
   sweep: { readonly inUse: readonly string[] }
   rootImage: { readonly image: string; readonly progressToken: number }
 }
 
 export const imageProgressSchema = z.object({
-  phase: z.enum(['resolve', 'download', 'receive', 'verify', 'index', 'merge', 'write', 'sync']),
+  phase: z.enum(PROGRESS_PHASES),
   bytesDone: z.number(),
   bytesTotal: z.number(),
   layers: z.array(
@@ -125,9 +181,12 @@ export const imageProgressSchema = z.object({
       digest: z.string(),
       bytesDone: z.number(),
       bytesTotal: z.number(),
-      state: z.enum(['waiting', 'active', 'done', 'present']),
+      state: z.enum(LAYER_STATES),
     }),
   ),
+  rateLimit: z
+    .object({ limit: z.number(), remaining: z.number(), windowSeconds: z.number().optional() })
+    .optional(),
 })
 
 export const PROGRESS = new ProgressType<unknown>()

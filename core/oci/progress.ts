@@ -1,21 +1,34 @@
 // What pulls, imports and builds report while they run (the same shape as `jobProgress` of the control API), and the
 // valve that keeps reports at ten a second.
 
-export type ProgressPhase =
-  | 'resolve'
-  | 'download'
-  | 'receive'
-  | 'verify'
-  | 'index'
-  | 'merge'
-  | 'write'
-  | 'sync'
+export const PROGRESS_PHASES = [
+  'resolve',
+  'download',
+  'receive',
+  'verify',
+  'index',
+  'unpack',
+  'merge',
+  'write',
+  'sync',
+  'send',
+] as const
+export type ProgressPhase = (typeof PROGRESS_PHASES)[number]
+
+export const LAYER_STATES = ['waiting', 'active', 'unpacking', 'done', 'present'] as const
 
 export interface LayerProgress {
   readonly digest: string
   readonly bytesDone: number
   readonly bytesTotal: number
-  readonly state: 'waiting' | 'active' | 'done' | 'present'
+  readonly state: (typeof LAYER_STATES)[number]
+}
+
+/** What a registry says about its limit of pulls. */
+export interface RateLimit {
+  readonly limit: number
+  readonly remaining: number
+  readonly windowSeconds?: number | undefined
 }
 
 export interface ImageProgress {
@@ -24,6 +37,7 @@ export interface ImageProgress {
   /** 0 while it is not known. */
   readonly bytesTotal: number
   readonly layers: LayerProgress[]
+  readonly rateLimit?: RateLimit | undefined
 }
 
 export type OnProgress = (progress: ImageProgress) => void

@@ -1,7 +1,8 @@
 // Images as the runtime and its clients see them: the worker that holds the store, jobs that fill it, and who
 // uses what. Foreign bytes are parsed in the worker only.
+import { createHash } from 'node:crypto'
 import { PassThrough } from 'node:stream'
-import type { ImageDetails, ImageSummary, Job, ParsedParamsOf } from '../api/methods.ts'
+import type { ImageDetails, ImageSummary, Job, ParsedParamsOf, ResultOf } from '../api/methods.ts'
 import type { ImageWorkerClient, RootImage } from '../oci/image-worker-client.ts'
 import type { StreamSession } from './broker/stream-session.ts'
 import { GuestError } from './errors.ts'
@@ -20,7 +21,6 @@ export interface ImagesOptions {
 
 export class Images {
   readonly #options: ImagesOptions
-  readonly #pulls = new Map<string, string>()
 
   constructor(options: ImagesOptions) {
     this.#options = options
@@ -44,21 +44,17 @@ export class Images {
   /** Starts a pull, or joins one of the same image by the same means that is running. */
   pull(request: ParsedParamsOf<'images.pull'>): Job {
     const { jobs, worker } = this.#options
-    const key = JSON.stringify(request)
-    const running = this.#pulls.get(key)
-    if (running !== undefined) return jobs.get(running)
-    const job = jobs.start('pull', `Pull ${request.reference}`, async ({ signal, progress }) => {
-      try {
+    return jobs.start({
+      kind: 'pull',
+      title: `Pull ${request.reference}`,
+      sharedBy: keyOf('pull', request),
+      work: async ({ signal, progress }) => {
         const { reference } = await worker.pull(request, { signal, onProgress: progress })
         await worker.rootImage(reference, { signal, onProgress: progress })
         await this.#announce([reference])
         return [reference]
-      } finally {
-        this.#pulls.delete(key)
-      }
+      },
     })
-    this.#pulls.set(key, job.id)
-    return job
   }
 
   /** A job that waits for an archive on the session's input. */
@@ -67,10 +63,10 @@ export class Images {
     const archive = new PassThrough({ highWaterMark: 1024 * 1024 })
     // The reader's failure is the job's; without a listener it would end the process.
     archive.on('error', () => undefined)
-    const job = jobs.start(
-      'import',
-      request.name === undefined ? 'Import' : `Import ${request.name}`,
-      async ({ signal, progress }) => {
+    const job = jobs.start({
+      kind: 'import',
+      title: request.name === undefined ? 'Import' : `Import ${request.name}`,
+      work: async ({ signal, progress }) => {
         try {
           const { references } = await worker.importArchive(archive, {
             ...(request.name === undefined ? {} : { name: request.name }),
@@ -86,7 +82,7 @@ export class Images {
           archive.destroy()
         }
       },
-    )
+    })
     const isOver = () => jobs.get(job.id).state !== 'running'
     let ended = false
     const session: StreamSession = {
@@ -120,6 +116,39 @@ export class Images {
     return { job, session }
   }
 
+  async tag(key: string, name: string): Promise<string> {
+    const reference = await this.#options.worker.tag(key, name)
+    await this.#announce([reference])
+    return reference
+  }
+
+  async prune(request: ParsedParamsOf<'images.prune'>): Promise<ResultOf<'images.prune'>> {
+    const { worker, inUse } = this.#options
+    const pruned = await worker.prune({ ...request, inUse: inUse() })
+    if (!request.dryRun) this.#announceGone(pruned.images.map(({ reference }) => reference))
+    return pruned
+  }
+
+  check(repair: boolean, signal: AbortSignal): Promise<ResultOf<'store.check'>> {
+    return this.#options.worker.check(repair, { signal })
+  }
+
+  tags(request: ParsedParamsOf<'images.tags'>, signal: AbortSignal): Promise<ResultOf<'images.tags'>> {
+    return this.#options.worker.tags(request, { signal })
+  }
+
+  checkRegistry(
+    request: ParsedParamsOf<'registries.check'>,
+    signal: AbortSignal,
+  ): Promise<ResultOf<'registries.check'>> {
+    return this.#options.worker.checkRegistry(request, { signal })
+  }
+
+  verify(request: ParsedParamsOf<'images.verify'>, signal: AbortSignal): Promise<ResultOf<'images.verify'>> {
+    const { keys = [], ...rest } = request
+    return this.#options.worker.verify({ ...rest, keys }, { signal })
+  }
+
   async remove(key: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
     const image = await this.inspect(key)
     if (image.usedBy.length > 0 && !force)
@@ -131,8 +160,7 @@ export class Images {
         },
       )
     const removed = await this.#options.worker.remove(key, { force, inUse: this.#options.inUse() })
-    for (const reference of removed.untagged)
-      this.#options.events.publish({ type: 'image-removed', reference })
+    this.#announceGone(removed.untagged)
     return { untagged: [...removed.untagged], deleted: [...removed.deleted] }
   }
 
@@ -140,4 +168,15 @@ export class Images {
     for (const image of await this.list())
       if (references.includes(image.reference)) this.#options.events.publish({ type: 'image', image })
   }
+
+  #announceGone(references: readonly string[]): void {
+    for (const reference of references) this.#options.events.publish({ type: 'image-removed', reference })
+  }
+}
+
+/** The same for the same request, whatever secrets are in it. */
+function keyOf(what: string, request: object): string {
+  return createHash('sha256')
+    .update(`${what}\n${JSON.stringify(request)}`)
+    .digest('hex')
 }

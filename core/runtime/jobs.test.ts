@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { CoreEvent } from '../api/methods.ts'
 import { GuestError } from './errors.ts'
 import { EventHub } from './event-hub.ts'
-import { Jobs } from './jobs.ts'
+import { Jobs, type NewJob } from './jobs.ts'
 
 function setUp() {
   const events = new EventHub()
@@ -20,12 +20,19 @@ function setUp() {
     })
   return { jobs, seen, clock, ended }
 }
+const pull = (jobs: Jobs, work: NewJob['work'], sharedBy?: string) =>
+  jobs.start({ kind: 'pull', title: 'Pull x', sharedBy, work })
+const untilAborted: NewJob['work'] = ({ signal }) =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
 const progress = (bytesDone: number) => ({ phase: 'download', bytesDone, bytesTotal: 100, layers: [] })
 
 describe('Jobs', () => {
   it('reports progress at most ten times a second, and the end always', async () => {
     const { jobs, seen, clock, ended } = setUp()
-    const { id } = jobs.start('pull', 'Pull x', async (control) => {
+    const { id } = pull(jobs, async (control) => {
       for (let done = 0; done < 100; done++) {
         clock.nowMs += 10
         control.progress(progress(done))
@@ -41,7 +48,7 @@ describe('Jobs', () => {
 
   it('tells a failure with its code and hint', async () => {
     const { jobs, ended } = setUp()
-    const { id } = jobs.start('pull', 'Pull x', () =>
+    const { id } = pull(jobs, () =>
       Promise.reject(new GuestError('image.not-found', 'No such image', { hint: 'Look again.' })),
     )
     await ended(id)
@@ -51,19 +58,56 @@ describe('Jobs', () => {
     })
   })
 
-  it('cancels', async () => {
+  it('tells the last progress also when nothing follows it', async () => {
+    const { jobs, seen, ended } = setUp()
+    const end = Promise.withResolvers<readonly string[]>()
+    const { id } = pull(jobs, ({ progress: report }) => {
+      report(progress(1))
+      report(progress(2))
+      return end.promise
+    })
+    while (!seen.some((event) => event.type === 'job' && event.job.progress.bytesDone === 2))
+      await new Promise((resolve) => setImmediate(resolve))
+    end.resolve([])
+    await ended(id)
+  })
+
+  it('cancels for all who asked', async () => {
     const { jobs, ended } = setUp()
-    const { id } = jobs.start(
-      'pull',
-      'Pull x',
-      ({ signal }) =>
-        new Promise((_, reject) => {
-          signal.addEventListener('abort', () => reject(signal.reason))
-        }),
-    )
+    const { id } = pull(jobs, untilAborted, 'x')
+    expect(pull(jobs, untilAborted, 'x').id).toBe(id)
     await Promise.resolve()
     jobs.cancel(id)
     await ended(id)
     expect(jobs.get(id).state).toBe('cancelled')
+  })
+
+  it('is shared by those who ask for the same, until the last of them leaves', async () => {
+    const { jobs, ended } = setUp()
+    const { id } = pull(jobs, untilAborted, 'x')
+    expect(pull(jobs, untilAborted, 'x').id).toBe(id)
+    expect(pull(jobs, untilAborted, 'y').id).not.toBe(id)
+    expect(pull(jobs, untilAborted).id).not.toBe(id)
+    jobs.leave(id)
+    expect(jobs.get(id).state).toBe('running')
+    const over = ended(id)
+    jobs.leave(id)
+    expect(pull(jobs, untilAborted, 'x').id).not.toBe(id)
+    await over
+    expect(jobs.get(id).state).toBe('cancelled')
+  })
+
+  it('begins anew once a shared job is over', async () => {
+    const { jobs, ended } = setUp()
+    const { id } = pull(jobs, async () => ['x:latest'], 'x')
+    await ended(id)
+    expect(pull(jobs, async () => ['x:latest'], 'x').id).not.toBe(id)
+  })
+
+  it('keeps the ends of fifty', async () => {
+    const { jobs, ended } = setUp()
+    const ids = Array.from({ length: 60 }, () => pull(jobs, async () => []).id)
+    await Promise.all(ids.map(ended))
+    expect(jobs.list().map(({ id }) => id)).toEqual(ids.slice(10))
   })
 })

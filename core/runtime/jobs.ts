@@ -10,11 +10,26 @@ export interface JobControl {
   progress(progress: JobProgress): void
 }
 
+export interface NewJob {
+  readonly kind: JobKind
+  /** What a person would call it: `Pull busybox:latest`. */
+  readonly title: string
+  /** Whoever asks for work of the same key while it runs joins it. Left out: nobody else can. */
+  readonly sharedBy?: string | undefined
+  /** Resolves to the references that it brought. */
+  readonly work: (control: JobControl) => Promise<readonly string[]>
+}
+
 interface RunningJob {
   job: Job
   readonly abort: AbortController
   readonly done: Promise<readonly string[]>
+  readonly sharedBy: string | undefined
+  /** How many who asked for it have not left. */
+  askers: number
   lastEventMs: number
+  /** For progress that came too soon after the last event. */
+  timer: NodeJS.Timeout | undefined
 }
 
 const keptFinished = 50
@@ -24,14 +39,48 @@ export class Jobs {
   readonly #events: EventHub
   readonly #now: () => number
   readonly #jobs = new Map<string, RunningJob>()
+  readonly #shared = new Map<string, RunningJob>()
 
   constructor(events: EventHub, now: () => number) {
     this.#events = events
     this.#now = now
   }
 
-  /** Starts `work`, which resolves to the references that it brought. */
-  start(kind: JobKind, title: string, work: (control: JobControl) => Promise<readonly string[]>): Job {
+  /** Starts a job, or joins the one that does the same. It goes on whether or not who asked is still there. */
+  start(request: NewJob): Job {
+    const shared = request.sharedBy === undefined ? undefined : this.#shared.get(request.sharedBy)
+    if (shared === undefined) return this.#start(request).job
+    shared.askers += 1
+    return shared.job
+  }
+
+  list(): Job[] {
+    return [...this.#jobs.values()].map(({ job }) => job)
+  }
+
+  get(id: string): Job {
+    return this.#find(id).job
+  }
+
+  /** Ends a job for all who asked for it. */
+  cancel(id: string): void {
+    this.#end(this.#find(id))
+  }
+
+  /** Gives a job up for one of those who asked for it: it ends when the last has. */
+  leave(id: string): void {
+    const running = this.#find(id)
+    running.askers -= 1
+    if (running.askers <= 0) this.#end(running)
+  }
+
+  /** Ends all that runs; resolves when it has ended. */
+  async close(): Promise<void> {
+    for (const running of this.#jobs.values()) this.#end(running)
+    await Promise.allSettled([...this.#jobs.values()].map(({ done }) => done))
+  }
+
+  #start({ kind, title, sharedBy, work }: NewJob): RunningJob {
     const abort = new AbortController()
     const job: Job = {
       id: randomUUID(),
@@ -45,12 +94,16 @@ export class Jobs {
     const running: RunningJob = {
       job,
       abort,
+      sharedBy,
+      askers: 1,
       lastEventMs: 0,
+      timer: undefined,
       done: Promise.resolve().then(() =>
         work({ signal: abort.signal, progress: (progress) => this.#progress(running, progress) }),
       ),
     }
     this.#jobs.set(job.id, running)
+    if (sharedBy !== undefined) this.#shared.set(sharedBy, running)
     this.#publish(running)
     running.done.then(
       (references) => this.#finish(running, { state: 'done', references: [...references] }),
@@ -60,25 +113,18 @@ export class Jobs {
           abort.signal.aborted ? { state: 'cancelled' } : { state: 'failed', error: errorBody(error) },
         ),
     )
-    return job
+    return running
   }
 
-  list(): Job[] {
-    return [...this.#jobs.values()].map(({ job }) => job)
+  #end(running: RunningJob): void {
+    // Who asks from now on gets a new one: this one will not bring what they want.
+    this.#unshare(running)
+    running.abort.abort()
   }
 
-  get(id: string): Job {
-    return this.#find(id).job
-  }
-
-  cancel(id: string): void {
-    this.#find(id).abort.abort()
-  }
-
-  /** Ends all that runs; resolves when it has ended. */
-  async close(): Promise<void> {
-    for (const { abort } of this.#jobs.values()) abort.abort()
-    await Promise.allSettled([...this.#jobs.values()].map(({ done }) => done))
+  #unshare(running: RunningJob): void {
+    const { sharedBy } = running
+    if (sharedBy !== undefined && this.#shared.get(sharedBy) === running) this.#shared.delete(sharedBy)
   }
 
   #find(id: string): RunningJob {
@@ -89,12 +135,14 @@ export class Jobs {
 
   #progress(running: RunningJob, progress: JobProgress): void {
     if (running.job.state !== 'running') return
-    const isNewPhase = running.job.progress.phase !== progress.phase
     running.job = { ...running.job, progress }
-    if (isNewPhase || this.#now() - running.lastEventMs >= eventIntervalMs) this.#publish(running)
+    const waitMs = running.lastEventMs + eventIntervalMs - this.#now()
+    if (waitMs <= 0) this.#publish(running)
+    else running.timer ??= setTimeout(() => this.#publish(running), waitMs)
   }
 
   #finish(running: RunningJob, end: Partial<Job>): void {
+    this.#unshare(running)
     running.job = { ...running.job, ...end, finishedAt: new Date(this.#now()).toISOString() }
     this.#publish(running)
     const finished = [...this.#jobs.values()].filter(({ job }) => job.state !== 'running')
@@ -103,6 +151,8 @@ export class Jobs {
   }
 
   #publish(running: RunningJob): void {
+    clearTimeout(running.timer)
+    running.timer = undefined
     running.lastEventMs = this.#now()
     this.#events.publish({ type: 'job', job: running.job })
   }
