@@ -54,13 +54,13 @@ module.exports = {
       name: 'core-oci',
       severity: 'error',
       from: code('core/oci'),
-      to: { path: '^core/', pathNot: '^core/oci/|^core/errors\\.ts$' },
+      to: { path: '^core/', pathNot: '^core/oci/|^core/(errors|durable-file)\\.ts$' },
     },
     {
       name: 'core-runtime',
       severity: 'error',
       from: code('core/runtime'),
-      to: { path: '^core/', pathNot: '^core/(runtime|xen|oci|net|api|sys)/|^core/errors\\.ts$' },
+      to: { path: '^core/', pathNot: '^core/(runtime|xen|oci|net|api|sys)/|^core/(errors|durable-file)\\.ts$' },
     },
     {
       name: 'core-client',

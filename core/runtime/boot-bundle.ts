@@ -3,10 +3,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { replaceFile } from '../durable-file.ts'
 import { type InitrdEntry, makeInitrd } from '../xen/kernel/initrd.ts'
 import { decompressModule } from '../xen/kernel/module-file.ts'
 import { planModules } from '../xen/kernel/module-plan.ts'
-import { writeFileAtomic } from './atomic-file.ts'
 import { GuestError } from './errors.ts'
 import type { GuestKernel } from './guest-kernel.ts'
 import type { GuestRecord } from './guest-record.ts'
@@ -84,7 +84,7 @@ async function makeGuestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOpt
     })
   }
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 })
-  await writeFileAtomic(target, await makeInitrd(entries))
+  await replaceFile(target, await makeInitrd(entries))
   return target
 }
 

@@ -1,7 +1,7 @@
 // The guests on disk: one folder each under `guests/`, named by id. docs/contracts/state.md.
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeFileAtomic } from './atomic-file.ts'
+import { replaceFile } from '../durable-file.ts'
 import { GuestError } from './errors.ts'
 import { type GuestRecord, guestFormatVersion } from './guest-record.ts'
 
@@ -39,10 +39,7 @@ export class GuestStore {
 
   async save(record: GuestRecord): Promise<void> {
     await mkdir(this.folderOf(record.id), { recursive: true, mode: 0o700 })
-    await writeFileAtomic(
-      join(this.folderOf(record.id), 'guest.json'),
-      `${JSON.stringify(record, null, 2)}\n`,
-    )
+    await replaceFile(join(this.folderOf(record.id), 'guest.json'), `${JSON.stringify(record, null, 2)}\n`)
   }
 
   async remove(id: string): Promise<void> {

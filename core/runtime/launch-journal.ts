@@ -1,6 +1,6 @@
 // What a launch has made so far, kept on disk so that it can be undone after a crash. docs/contracts/state.md.
 import { readFile, rm } from 'node:fs/promises'
-import { writeFileAtomic } from './atomic-file.ts'
+import { replaceFile } from '../durable-file.ts'
 
 /** Everything of a guest outside its folder, in the order it was made. */
 export interface LaunchJournal {
@@ -23,7 +23,7 @@ export type LaunchedThing =
 export async function writeJournal(path: string, steps: readonly LaunchedThing[]): Promise<void> {
   const journal: LaunchJournal = { formatVersion: 1, steps }
   // A machine that lost power has lost its domains and loop devices too.
-  await writeFileAtomic(path, `${JSON.stringify(journal, null, 2)}\n`, { survives: 'process' })
+  await replaceFile(path, `${JSON.stringify(journal, null, 2)}\n`, { survives: 'process' })
 }
 
 /** The journal at `path`; undefined where there is none or it cannot be understood. */

@@ -4,6 +4,7 @@
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
+import { commitFile, syncFolder, temporaryName } from '../../durable-file.ts'
 import {
   type Digest,
   type DigestAlgorithm,
@@ -20,7 +21,6 @@ import { LIMITS } from '../limits.ts'
 import { type FlightOptions, SingleFlight } from '../single-flight.ts'
 import { BlobHold } from './blob-hold.ts'
 import { BlobWriter, type ExpectedBlob } from './blob-writer.ts'
-import { commitFile, syncFolder, temporaryName } from './durable-file.ts'
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512']
 

@@ -2,10 +2,10 @@
 // only when both size and digest are right. Until then they are a file in `ingest/` that nobody reads.
 
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { commitFile } from '../../durable-file.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm, requireSameDigest } from '../digest.ts'
 import { fromDiskError, OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { commitFile } from './durable-file.ts'
 
 /** What is known of a blob before its bytes come. */
 export interface ExpectedBlob {

@@ -4,10 +4,10 @@
 import { access, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { replaceFile } from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
 import { hasCode, OciError } from '../errors.ts'
 import { formatReference, type ImageReference, parseReference } from '../reference.ts'
-import { writeFileDurably } from './durable-file.ts'
 
 /** One reference and the manifest that it leads to. */
 export interface StoredReference {
@@ -116,7 +116,7 @@ export class LayoutIndex {
   }
 
   async #write(index: Index): Promise<void> {
-    await writeFileDurably(this.#file, `${JSON.stringify(index, undefined, 2)}\n`, 0o600)
+    await replaceFile(this.#file, `${JSON.stringify(index, undefined, 2)}\n`, { mode: 0o600 })
   }
 }
 
@@ -160,7 +160,7 @@ function nameOf(entry: Entry): string | undefined {
 async function requireLayoutVersion(folder: string): Promise<void> {
   const file = path.join(folder, 'oci-layout')
   if (!(await exists(file))) {
-    await writeFileDurably(file, '{"imageLayoutVersion":"1.0.0"}\n', 0o600)
+    await replaceFile(file, '{"imageLayoutVersion":"1.0.0"}\n', { mode: 0o600 })
     return
   }
   const result = z

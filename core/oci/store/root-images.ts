@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto'
 import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { replaceFile, syncFolder, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
 import { fromDiskError, hasCode } from '../errors.ts'
 import { runConfigSchema } from '../image-config.ts'
-import { syncFolder, TEMPORARY_MARK, temporaryName, writeFileDurably } from './durable-file.ts'
 
 const digestSchema = z.string().refine(isDigest, 'is not a digest')
 
@@ -81,7 +81,7 @@ export class RootImages {
     try {
       const record = await build(temporary)
       // The record first: an image without a record must not exist, a record without an image counts as nothing.
-      await writeFileDurably(recordPath(file), `${JSON.stringify(record, undefined, 2)}\n`, 0o444)
+      await replaceFile(recordPath(file), `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o444 })
       await chmod(temporary, 0o444)
       await syncFile(temporary)
       await rename(temporary, file)

@@ -13,22 +13,36 @@ export function temporaryName(file: string): string {
   return `${file}${TEMPORARY_MARK}${randomBytes(6).toString('hex')}`
 }
 
-/** Replaces a file as one step. The mode is not narrowed by the umask. */
-export async function writeFileDurably(
+export interface ReplaceFileOptions {
+  /** Not narrowed by the umask; 0600 if left out. */
+  readonly mode?: number | undefined
+  /**
+   * What must be there after the machine lost power (the default). `process`: what only has to survive this process,
+   * because a lost machine takes what it is about along; the disk is not waited for.
+   */
+  readonly survives?: 'power-loss' | 'process' | undefined
+}
+
+/** Replaces a file as one step: after a crash the old or the new content is there, never a part. */
+export async function replaceFile(
   file: string,
   content: Uint8Array | string,
-  mode: number,
+  { mode = 0o600, survives = 'power-loss' }: ReplaceFileOptions = {},
 ): Promise<void> {
   const temporary = temporaryName(file)
-  const handle = await open(temporary, 'wx', 0o600)
   try {
-    await handle.writeFile(content)
-    await commitFile(handle, temporary, file, mode)
+    const handle = await open(temporary, 'wx', 0o600)
+    try {
+      await handle.writeFile(content)
+      if (survives === 'power-loss') return await commitFile(handle, temporary, file, mode)
+      await handle.chmod(mode)
+      await rename(temporary, file)
+    } finally {
+      await handle.close()
+    }
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
-  } finally {
-    await handle.close()
   }
 }
 
