@@ -16,6 +16,15 @@ test('what was encoded is decoded again, at an offset too', () => {
   }
 })
 
+test('bytes and signed 64-bit numbers are kept', () => {
+  const times = binaryLayout({ kind: 'u8', seconds: 'i64' })
+  for (const seconds of [-5, 0, 6e9, -(2 ** 40)]) {
+    const bytes = times.encode({ kind: 255, seconds })
+    expect(times.decode(bytes)).toEqual({ kind: 255, seconds })
+    expect(bytes.readBigInt64LE(1)).toBe(BigInt(seconds))
+  }
+})
+
 test('there is room for what follows the structure', () => {
   const bytes = layout.encode({ first: 1, second: 1, third: 1, fourth: 1 }, 4)
   expect(bytes.length).toBe(20)

@@ -1,9 +1,9 @@
 // Little-endian structures declared once, as a list of fields in the order in which they stand on the disk, and encoded
 // and decoded from that list.
 
-export type FieldType = 'u16' | 'i16' | 'u32' | 'u64'
+export type FieldType = 'u8' | 'u16' | 'i16' | 'u32' | 'u64' | 'i64'
 
-const FIELD_BYTES: Readonly<Record<FieldType, number>> = { u16: 2, i16: 2, u32: 4, u64: 8 }
+const FIELD_BYTES: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, i16: 2, u32: 4, u64: 8, i64: 8 }
 const TWO_TO_32 = 2 ** 32
 const MAX_32 = TWO_TO_32 - 1
 
@@ -12,7 +12,7 @@ export const NONE_64 = -1
 
 export interface BinaryLayout<Name extends string> {
   readonly sizeBytes: number
-  /** Values by field name; `u64` values up to 2^53-1, or `NONE_64`. `extraBytes` of room follow the structure. */
+  /** Values by field name; 64-bit ones up to 2^53-1, in `u64` also `NONE_64`. `extraBytes` of room follow the structure. */
   encode(values: Readonly<Record<Name, number>>, extraBytes?: number): Buffer
   decode(bytes: Buffer, offset?: number): Record<Name, number>
 }
@@ -44,6 +44,8 @@ export function binaryLayout<const Name extends string>(
 
 function writeField(bytes: Buffer, offset: number, type: FieldType, value: number): number {
   switch (type) {
+    case 'u8':
+      return bytes.writeUInt8(value, offset)
     case 'u16':
       return bytes.writeUInt16LE(value, offset)
     case 'i16':
@@ -53,11 +55,15 @@ function writeField(bytes: Buffer, offset: number, type: FieldType, value: numbe
     case 'u64':
       bytes.writeUInt32LE(value === NONE_64 ? MAX_32 : value % TWO_TO_32, offset)
       return bytes.writeUInt32LE(value === NONE_64 ? MAX_32 : Math.floor(value / TWO_TO_32), offset + 4)
+    case 'i64':
+      return bytes.writeBigInt64LE(BigInt(value), offset)
   }
 }
 
 function readField(bytes: Buffer, offset: number, type: FieldType): number {
   switch (type) {
+    case 'u8':
+      return bytes.readUInt8(offset)
     case 'u16':
       return bytes.readUInt16LE(offset)
     case 'i16':
@@ -69,5 +75,7 @@ function readField(bytes: Buffer, offset: number, type: FieldType): number {
       const low = bytes.readUInt32LE(offset)
       return high === MAX_32 && low === MAX_32 ? NONE_64 : high * TWO_TO_32 + low
     }
+    case 'i64':
+      return Number(bytes.readBigInt64LE(offset))
   }
 }
