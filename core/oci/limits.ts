@@ -17,6 +17,8 @@ export const LIMITS = {
   /** An index may point to an index; deeper nesting has no honest use. */
   indexDepth: 3,
   indexEntries: 1000,
+  /** Indexes and manifests that are read on the way to the manifest for a platform. */
+  indexDocuments: 50,
   /** overlayfs and Docker stop at 127 layers; leave room for other builders. */
   layers: 512,
   /** One layer as it is stored (compressed), and one whole image archive. */
@@ -25,6 +27,12 @@ export const LIMITS = {
   /** One layer, and one image, after decompression. */
   layerUncompressedBytes: 64 * GIB,
   imageUncompressedBytes: 128 * GIB,
+  /**
+   * How many times its stored size a layer may have when decompressed, from a size on that is worth the question. Honest
+   * gzip always passes, it cannot do more than 1032 times; zstd can do tens of thousands.
+   */
+  expansion: 1100,
+  expansionFreeBytes: 256 * MIB,
   /** Entries of one layer and of a merged image; members of an image archive. */
   layerEntries: 2_000_000,
   imageEntries: 4_000_000,

@@ -33,6 +33,7 @@ const descriptorSchema = z.object({
   annotations: annotationsSchema.nullish(),
   platform: platformSchema.nullish(),
   artifactType: z.string().optional(),
+  data: z.string().nullish(),
 })
 
 const manifestSchema = z.object({
@@ -65,6 +66,10 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>> | undefined
   readonly platform?: Platform | undefined
   readonly artifactType?: string | undefined
+  /** Where the content is to be had beside the registry (non-distributable layers). */
+  readonly urls?: readonly string[] | undefined
+  /** The content itself in base64 (embedded-content.ts). */
+  readonly data?: string | undefined
 }
 
 export interface ImageManifest {
@@ -181,6 +186,8 @@ function toDescriptor(parsed: z.infer<typeof descriptorSchema>): Descriptor {
     annotations: parsed.annotations ?? undefined,
     platform: parsed.platform ?? undefined,
     artifactType: parsed.artifactType,
+    urls: parsed.urls ?? undefined,
+    data: parsed.data ?? undefined,
   }
 }
 

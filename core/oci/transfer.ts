@@ -1,21 +1,17 @@
-// Brings one image into the store, wherever it comes from: finds the manifest for a platform, then config and layers,
-// each verified, and the manifest last, so that a manifest in the store always has its blobs.
+// Brings one image into the store, wherever it comes from: config and layers, each verified, and the manifest last,
+// so that a manifest in the store always has its blobs.
 
-import { digestAlgorithm, digestOf, requireSameDigest, shortDigest } from './digest.ts'
+import { shortDigest } from './digest.ts'
 import { OciError, throwIfCancelled } from './errors.ts'
 import { parseImageConfig, requireMatchingLayers } from './image-config.ts'
 import { inParallel } from './in-parallel.ts'
 import { LayerTracker } from './layer-tracker.ts'
 import { LIMITS } from './limits.ts'
-import {
-  type Descriptor,
-  type ImageManifest,
-  type Platform,
-  parseDocument,
-  parseImageManifest,
-} from './manifest.ts'
-import { choosePlatform, noPlatform, platformFits } from './platform.ts'
+import type { LocatedManifest } from './locate-manifest.ts'
+import { type Descriptor, type ImageManifest, type Platform, parseImageManifest } from './manifest.ts'
+import { noPlatform, platformFits } from './platform.ts'
 import type { OnProgress, ProgressPhase } from './progress.ts'
+import { readVerified } from './read-verified.ts'
 import type { BlobHold } from './store/blob-hold.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { ImageStore } from './store/image-store.ts'
@@ -47,33 +43,6 @@ export interface TransferOptions {
   readonly parallel: number
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: OnProgress | undefined
-}
-
-/** A manifest with its verified bytes. */
-export interface LocatedManifest {
-  readonly descriptor: Descriptor
-  readonly bytes: Buffer
-}
-
-/** Follows an index, and indexes in it, to the manifest for the platform. Throws `oci.no-platform`, `oci.limit`. */
-export async function locateManifest(
-  descriptor: Descriptor,
-  { source, name, platform, signal }: Pick<TransferOptions, 'source' | 'name' | 'platform' | 'signal'>,
-): Promise<LocatedManifest> {
-  let current = descriptor
-  for (let depth = 0; depth <= LIMITS.indexDepth; depth++) {
-    const bytes = await readVerified(source, current, `the manifest of ${name}`, signal)
-    const document = parseDocument(bytes, current.mediaType, name)
-    if (document.kind === 'manifest') return { descriptor: current, bytes }
-    current = choosePlatform(document, platform, name)
-  }
-  throw new OciError(
-    'oci.limit',
-    `Cannot use ${name}: its indexes are nested deeper than ${LIMITS.indexDepth} levels`,
-    {
-      data: { which: 'indexDepth' },
-    },
-  )
 }
 
 /**
@@ -141,28 +110,6 @@ async function transferConfig(
     throw noPlatform(name, platform, [config.platform])
   }
   if (!isHere) await store.blobs.put(bytes, what, digest)
-}
-
-async function readVerified(
-  source: ImageSource,
-  descriptor: Descriptor,
-  what: string,
-  signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  if (descriptor.size > LIMITS.configBytes) {
-    throw new OciError('oci.limit', `Cannot read ${what}: ${descriptor.size} bytes are announced`, {
-      data: { which: 'manifestBytes' },
-    })
-  }
-  const bytes = await source.readDocument(descriptor, signal)
-  if (bytes.length !== descriptor.size) {
-    throw new OciError(
-      'oci.size-mismatch',
-      `Cannot accept ${what}: it has ${bytes.length} bytes, ${descriptor.size} were announced`,
-    )
-  }
-  requireSameDigest(what, descriptor.digest, digestOf(bytes, digestAlgorithm(descriptor.digest)))
-  return bytes
 }
 
 function distinct(layers: readonly Descriptor[]): Descriptor[] {

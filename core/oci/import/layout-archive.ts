@@ -4,11 +4,12 @@
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../digest.ts'
 import { OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
+import { locateManifest } from '../locate-manifest.ts'
 import { type Descriptor, type ImageIndex, parseDocument } from '../manifest.ts'
 import { documentKind } from '../media-types.ts'
 import { choosePlatform } from '../platform.ts'
 import { parseStrictJson } from '../strict-json.ts'
-import { type ImageSource, locateManifest, transferImage } from '../transfer.ts'
+import { type ImageSource, transferImage } from '../transfer.ts'
 import { type ArchiveContext, type ArchiveImage, type ImportedImage, usableNames } from './archive-image.ts'
 import type { ArchiveMember, ReceivedArchive } from './received-archive.ts'
 

@@ -3,6 +3,7 @@
 
 import type { Digest } from '../digest.ts'
 import { PARALLEL_DOWNLOADS } from '../limits.ts'
+import { locateManifest } from '../locate-manifest.ts'
 import type { Platform } from '../manifest.ts'
 import { machinePlatform, platformFits } from '../platform.ts'
 import type { OnProgress } from '../progress.ts'
@@ -14,7 +15,7 @@ import {
   parseReference,
 } from '../reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { locateManifest, transferImage } from '../transfer.ts'
+import { transferImage } from '../transfer.ts'
 import type { Credentials } from './authorizer.ts'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './backoff.ts'
 import { RegistryConnection } from './registry-connection.ts'
