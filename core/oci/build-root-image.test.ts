@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type BuildProgress, buildRootImage } from './build-root-image.ts'
+import { type BuildProgress, buildRootImage, type LayerFile } from './build-root-image.ts'
 import { digestOf } from './digest.ts'
-import type { LayerFile } from './layer/read-layer.ts'
+
 import { directory, file, type TarMember, tarOf } from './layer/testing/tar-writer.ts'
 import { checkSquashfs } from './writers/squashfs/self-check.ts'
 

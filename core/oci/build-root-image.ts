@@ -5,8 +5,10 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncFolder, temporaryName } from '../durable-file.ts'
+import { parseDigest } from './digest.ts'
 import { cancelled, fromDiskError, OciError, throwIfCancelled } from './errors.ts'
-import { type LayerFile, type LayerIndex, layerName, readLayer } from './layer/read-layer.ts'
+import { readFileInPieces } from './layer/open-layer.ts'
+import { type LayerIndex, layerName, readLayer } from './layer/read-layer.ts'
 import type { TarEntry } from './layer/tar-entry.ts'
 import type { TarHandler } from './layer/tar-parser.ts'
 import { LIMITS } from './limits.ts'
@@ -16,6 +18,15 @@ import { type DirectoryNode, type FileNode, nodesOf } from './merge/tree.ts'
 import type { ContentId, ImageWriter } from './writers/image-writer.ts'
 import { checkSquashfs } from './writers/squashfs/self-check.ts'
 import { DEFAULT_COMPRESSION_LEVEL, SquashfsWriter } from './writers/squashfs/squashfs-writer.ts'
+
+/** A layer's file on disk, with what its content must hash to. */
+export interface LayerFile {
+  readonly path: string
+  /** Digest of the file as stored. It was checked when the file came into the store; here it only names the layer. */
+  readonly digest: string
+  /** Digest of the uncompressed tar. */
+  readonly diffId: string
+}
 
 export interface BuildRootImageOptions {
   /** Bottom to top. */
@@ -119,7 +130,7 @@ class Build {
       this.#indexes[position] = index
       tarBytes += index.tarBytes
       if (tarBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
-      if (position > 0) shadowed.add(index.entries)
+      if (position > 0) shadowed.add([...index.entries])
     }
   }
 
@@ -148,22 +159,41 @@ class Build {
     throw new OciError('oci.internal', `Cannot ${ACTION}: a file of layer ${file.layer + 1} has no content`)
   }
 
+  // Soon gone: segments take over.
   async #readLayer(position: number, isWanted: (entry: TarEntry) => boolean): Promise<LayerIndex> {
     const layer = this.#options.layers[position]
     const name = this.#names[position]
     const contents = this.#contents[position]
     if (layer === undefined || name === undefined || contents === undefined)
       throw new OciError('oci.internal', `Cannot ${ACTION}: there is no layer ${position + 1}`)
-    return await readLayer(
-      layer,
+    const entries: TarEntry[] = []
+    const contents_ = this.#contentHandler(contents, isWanted)
+    const handler: TarHandler = {
+      ...contents_,
+      entry(entry) {
+        entries.push(entry)
+        contents_.entry(entry)
+      },
+    }
+    const progress = this.#progress
+    const { path } = layer
+    async function* source() {
+      for await (const chunk of readFileInPieces(path)) {
+        progress.add(chunk.length)
+        yield chunk
+      }
+    }
+    const tarBytes = await readLayer(
+      source(),
       {
         name,
+        diffId: parseDigest(layer.diffId, `diffID of ${name}`),
         signal: this.#options.signal,
-        onRead: (bytes) => this.#progress.add(bytes),
         ready: () => this.#writer.ready(),
       },
-      this.#contentHandler(contents, isWanted),
+      handler,
     )
+    return { name, entries, tarBytes }
   }
 
   /** Passes the contents of wanted files on to the writer. */

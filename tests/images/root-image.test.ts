@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { buildRootImage } from '../../core/oci/build-root-image.ts'
-import type { LayerFile } from '../../core/oci/layer/read-layer.ts'
+import { buildRootImage, type LayerFile } from '../../core/oci/build-root-image.ts'
+
 import {
   directory,
   file,

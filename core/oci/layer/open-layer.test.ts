@@ -146,14 +146,4 @@ describe('openLayer() and its caller', () => {
     const reading = openLayer({ path, layerName: 'layer 1' }).next()
     await expect(reading).rejects.toMatchObject({ code: 'ENOENT' })
   })
-
-  test('the bytes of the file are counted as they are read', async () => {
-    const content = gzipSync(noise)
-    let counted = 0
-    const onRead = (bytes: number) => {
-      counted += bytes
-    }
-    for await (const _ of openLayer({ path: await stored(content), layerName: 'layer 1', onRead }));
-    expect(counted).toBe(content.length)
-  })
 })

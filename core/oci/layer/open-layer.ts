@@ -1,10 +1,9 @@
-// Reads a layer file as the plain tar stream that it holds, whatever its compression. Streams, so that a layer of any
-// size takes a few MiB.
+// Reads a layer as the plain tar stream that it holds, whatever its compression, from a file or while it is downloaded.
+// Streams, so that a layer of any size takes a few MiB.
 
-import { createReadStream, type ReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
 import { hasCode, OciError, throwIfCancelled } from '../errors.ts'
 import { COMPRESSION_MAGIC_BYTES, detectCompression } from './compression.ts'
 import { ZstdFrameSplitter } from './zstd-frame-splitter.ts'
@@ -17,35 +16,50 @@ export interface OpenLayerOptions {
   /** How errors name the layer, e.g. `layer 2 (sha256:0123456789ab)`. */
   readonly layerName: string
   readonly signal?: AbortSignal | undefined
-  /** Told about the bytes of the file as they are read. */
-  readonly onRead?: ((bytes: number) => void) | undefined
+}
+
+/** Reads a layer that is a file, see `decompressLayer`. */
+export function openLayer({ path, ...options }: OpenLayerOptions): AsyncGenerator<Buffer, void, void> {
+  return decompressLayer(readFileInPieces(path), options)
+}
+
+/** The bytes of a file, in pieces that suit `decompressLayer`. */
+export async function* readFileInPieces(path: string): AsyncGenerator<Buffer, void, void> {
+  yield* createReadStream(path, { highWaterMark: CHUNK_BYTES })
 }
 
 /**
- * Yields the uncompressed bytes of a layer: gzip with one or more members, zstd with one or more frames, or plain tar.
- * The chunks are never written to again and may be kept.
- * Throws `oci.corrupt-layer`, `oci.unsupported-media`, `oci.cancelled`, or the system's error when reading fails.
+ * Yields the uncompressed bytes of a layer whose stored bytes come from `source`: gzip with one or more members, zstd with
+ * one or more frames, or plain tar. The chunks are never written to again and may be kept.
+ * Throws `oci.corrupt-layer`, `oci.unsupported-media`, `oci.cancelled`, or what the source throws.
  */
-export async function* openLayer(options: OpenLayerOptions): AsyncGenerator<Buffer, void, void> {
-  const { path, layerName, signal } = options
+export async function* decompressLayer(
+  source: AsyncIterable<Buffer>,
+  { layerName, signal }: Omit<OpenLayerOptions, 'path'>,
+): AsyncGenerator<Buffer, void, void> {
   throwIfCancelled(signal, `read ${layerName}`)
-  const compression = detectCompression(await readHead(path), layerName)
-  const source = createReadStream(path, { highWaterMark: CHUNK_BYTES })
-  const bytes = countBytes(source, options.onRead)
-  if (compression === 'none') {
-    for await (const chunk of bytes) {
-      throwIfCancelled(signal, `read ${layerName}`)
-      yield chunk
-    }
-    return
-  }
-  const decoder =
-    compression === 'gzip'
-      ? createGunzip({ chunkSize: CHUNK_BYTES })
-      : createZstdDecompress({ chunkSize: CHUNK_BYTES })
-  const input = compression === 'gzip' ? bytes : zstdPieces(bytes, layerName)
-  const feeding = pipeline(input, decoder, signal === undefined ? {} : { signal })
+  const pieces = source[Symbol.asyncIterator]()
+  let feeding: Promise<void> | undefined
+  let decoder: Gunzip | ZstdDecompress | undefined
   try {
+    const head = await firstBytes(pieces, COMPRESSION_MAGIC_BYTES)
+    const compression = detectCompression(head, layerName)
+    const bytes = startingWith(head, pieces)
+    if (compression === 'none') {
+      for await (const chunk of bytes) {
+        throwIfCancelled(signal, `read ${layerName}`)
+        yield chunk
+      }
+      return
+    }
+    decoder =
+      compression === 'gzip'
+        ? createGunzip({ chunkSize: CHUNK_BYTES })
+        : createZstdDecompress({ chunkSize: CHUNK_BYTES })
+    const input = compression === 'gzip' ? bytes : zstdPieces(bytes, layerName)
+    feeding = pipeline(input, decoder, signal === undefined ? {} : { signal })
+    // It is awaited at the end; until then it may fail at any time.
+    feeding.catch(() => undefined)
     for await (const chunk of decoder) {
       throwIfCancelled(signal, `read ${layerName}`)
       yield chunk
@@ -55,31 +69,26 @@ export async function* openLayer(options: OpenLayerOptions): AsyncGenerator<Buff
     throwIfCancelled(signal, `read ${layerName}`)
     throw asLayerError(error, layerName)
   } finally {
-    decoder.destroy()
-    source.destroy()
-    await feeding.catch(() => undefined)
+    decoder?.destroy()
+    await feeding?.catch(() => undefined)
+    await pieces.return?.()
   }
 }
 
-async function readHead(path: string): Promise<Buffer> {
-  const file = await open(path, 'r')
-  try {
-    const head = Buffer.alloc(COMPRESSION_MAGIC_BYTES)
-    const { bytesRead } = await file.read(head, 0, head.length, 0)
-    return head.subarray(0, bytesRead)
-  } finally {
-    await file.close()
+/** At least so many bytes of a source, in whole pieces; fewer where it is shorter. */
+async function firstBytes(pieces: AsyncIterator<Buffer>, wantedBytes: number): Promise<Buffer> {
+  let head: Buffer = Buffer.alloc(0)
+  while (head.length < wantedBytes) {
+    const { done, value } = await pieces.next()
+    if (done === true) break
+    head = head.length === 0 ? value : Buffer.concat([head, value])
   }
+  return head
 }
 
-async function* countBytes(
-  source: ReadStream,
-  onRead: ((bytes: number) => void) | undefined,
-): AsyncGenerator<Buffer, void, void> {
-  for await (const chunk of source) {
-    onRead?.(chunk.length)
-    yield chunk
-  }
+async function* startingWith(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, void> {
+  if (head.length > 0) yield head
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }
 
 async function* zstdPieces(

@@ -1,36 +1,35 @@
 // One pass over a layer: decompress, hash, parse, and tell a visitor what the layer holds. The diffID (the digest of the
 // uncompressed tar, image-spec config.md) is always checked, so that no other reading of the bytes can be slipped in.
 
-import { Digester, parseDigest, requireSameDigest, shortDigest } from '../digest.ts'
+import {
+  type Digest,
+  Digester,
+  digestAlgorithm,
+  parseDigest,
+  requireSameDigest,
+  shortDigest,
+} from '../digest.ts'
 import { OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { openLayer } from './open-layer.ts'
+import { decompressLayer } from './open-layer.ts'
 import type { TarEntry } from './tar-entry.ts'
 import { type TarHandler, TarParser } from './tar-parser.ts'
-
-/** A layer's file on disk, with what its content must hash to. */
-export interface LayerFile {
-  readonly path: string
-  /** Digest of the file as stored. It was checked when the file came into the store; here it only names the layer. */
-  readonly digest: string
-  /** Digest of the uncompressed tar. */
-  readonly diffId: string
-}
 
 export interface ReadLayerOptions {
   /** How errors name the layer, see `layerName`. */
   readonly name: string
+  /** Digest of the uncompressed tar, which the layer must turn out to have. */
+  readonly diffId: Digest
   readonly signal?: AbortSignal | undefined
-  /** Told about the bytes of the file as they are read. */
-  readonly onRead?: ((bytes: number) => void) | undefined
   /** Awaited after each chunk of about 1 MiB: back-pressure of whoever uses the data. */
   readonly ready?: (() => Promise<void>) | undefined
 }
 
-/** What a layer holds, in the order of its tar. */
+/** What a layer holds. */
 export interface LayerIndex {
   readonly name: string
-  readonly entries: readonly TarEntry[]
+  /** In the order of the tar; can be gone through any number of times. */
+  readonly entries: Iterable<TarEntry>
   /** Size of the uncompressed tar. */
   readonly tarBytes: number
 }
@@ -41,43 +40,50 @@ export function layerName(position: number, digest: string): string {
 }
 
 /**
- * Reads a layer from end to end, passing its file contents to `handler`, and returns its index.
- * Throws `oci.corrupt-layer`, `oci.digest-mismatch`, `oci.limit`, `oci.unsupported-media`, `oci.cancelled`.
+ * Reads a layer from end to end, as its stored bytes come, telling `handler` all that it holds. Resolves with the size of
+ * the uncompressed tar, when all of it is proved to be what the diffID says.
+ * Throws `oci.corrupt-layer`, `oci.digest-mismatch`, `oci.limit`, `oci.unsupported-media`, `oci.cancelled`, or what the
+ * source throws.
  */
 export async function readLayer(
-  layer: LayerFile,
-  options: ReadLayerOptions,
+  source: AsyncIterable<Buffer>,
+  { name, diffId, signal, ready }: ReadLayerOptions,
   handler: TarHandler,
-): Promise<LayerIndex> {
-  const { name, signal, onRead } = options
-  const diffId = parseDigest(layer.diffId, `diffID of ${name}`)
-  const digester = new Digester(diffId.startsWith('sha512:') ? 'sha512' : 'sha256')
-  const entries: TarEntry[] = []
-  const parser = new TarParser(name, {
-    entry(entry) {
-      entries.push(entry)
-      handler.entry(entry)
-    },
-    data: (chunk) => handler.data(chunk),
-    hole: (sizeBytes) => handler.hole(sizeBytes),
-    end: () => handler.end(),
-  })
+): Promise<number> {
+  const digester = new Digester(digestAlgorithm(diffId))
+  const parser = new TarParser(name, handler)
+  const stored = countedBytes(source)
   let tarBytes = 0
-  for await (const chunk of openLayer({ path: layer.path, layerName: name, signal, onRead })) {
+  for await (const chunk of decompressLayer(stored.bytes, { layerName: name, signal })) {
     tarBytes += chunk.length
-    if (tarBytes > LIMITS.layerUncompressedBytes) throw tooLarge(name)
+    requireHonestSize(name, tarBytes, stored.count())
     digester.update(chunk)
     parser.write(chunk)
-    await options.ready?.()
+    await ready?.()
   }
   parser.finish()
   requireSameDigest(name, diffId, digester.finish())
-  return { name, entries, tarBytes }
+  return tarBytes
 }
 
-function tooLarge(name: string): OciError {
-  const limitGiB = LIMITS.layerUncompressedBytes / 1024 ** 3
-  return new OciError('oci.limit', `Cannot read ${name}: it holds more than ${limitGiB} GiB`, {
-    data: { which: 'layerUncompressedBytes' },
-  })
+function countedBytes(source: AsyncIterable<Buffer>) {
+  let count = 0
+  async function* counted(): AsyncGenerator<Buffer, void, void> {
+    for await (const chunk of source) {
+      count += chunk.length
+      yield chunk
+    }
+  }
+  return { bytes: counted(), count: () => count }
+}
+
+function requireHonestSize(name: string, tarBytes: number, storedBytes: number): void {
+  if (tarBytes > LIMITS.layerUncompressedBytes)
+    throw tooLarge(name, `${LIMITS.layerUncompressedBytes / 1024 ** 3} GiB`, 'layerUncompressedBytes')
+  if (tarBytes > LIMITS.expansionFreeBytes && tarBytes > storedBytes * LIMITS.expansion)
+    throw tooLarge(name, `${LIMITS.expansion} times what it takes compressed`, 'expansion')
+}
+
+function tooLarge(name: string, limit: string, which: string): OciError {
+  return new OciError('oci.limit', `Cannot read ${name}: it holds more than ${limit}`, { data: { which } })
 }
