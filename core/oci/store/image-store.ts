@@ -181,6 +181,7 @@ export class ImageStore implements Disposable {
    * Returns the bytes that became free.
    */
   async sweep(inUse: readonly Digest[] = []): Promise<number> {
+    using held = this.blobs.holds.startSweep()
     const roots = new Set<Digest>(inUse)
     for (const { manifest } of await this.#index.list()) roots.add(manifest.digest)
     const wanted = new Set<Digest>(roots)
@@ -191,7 +192,7 @@ export class ImageStore implements Disposable {
     const imageBytes = await this.rootImages.sweep((digest) => roots.has(digest))
     // Another tool's entry may lead to anything, so nothing can be said to be unwanted.
     if (await this.#index.hasForeignEntries()) return imageBytes
-    return imageBytes + (await this.blobs.sweep((digest) => wanted.has(digest)))
+    return imageBytes + (await this.blobs.sweep({ isWanted: (digest) => wanted.has(digest), held }))
   }
 
   async #reachableFrom(root: Digest): Promise<readonly Digest[]> {
