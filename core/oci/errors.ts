@@ -15,8 +15,13 @@ export type OciErrorCode =
   | 'oci.registry' // the registry answered something that it should not
   | 'oci.offline' // the registry cannot be reached
   | 'oci.tls' // the registry's certificate or TLS is not acceptable
+  | 'oci.bad-proxy' // the address of a proxy cannot be used
   | 'oci.address-not-allowed' // a redirect or realm points at an address it must not reach
   | 'oci.no-platform' // no manifest for this machine (data: available)
+  | 'oci.bad-key' // the text is no public key that signs images, or a weak one
+  | 'oci.not-signed' // nobody has signed the image (data: digest, indexDigest)
+  | 'oci.bad-signature' // no signature of the image is good (data: reasons), or not of each key (data: missingKeys)
+  | 'oci.not-allowed' // the settings of the host reject images from there
   | 'oci.digest-mismatch' // bytes do not hash to their digest (data: expected, actual)
   | 'oci.size-mismatch' // more or fewer bytes than the descriptor says
   | 'oci.unsupported-media' // a media type or compression that we do not read (data: mediaType)

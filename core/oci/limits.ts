@@ -38,6 +38,10 @@ export const LIMITS = {
   imageEntries: 4_000_000,
   archiveMembers: 100_000,
   redirects: 5,
+  /** The document of one signature; how many of an image are looked at; what one statement may be on. */
+  signatureBytes: 1 * MIB,
+  signatures: 128,
+  signedSubjects: 1024,
 } as const
 
 /** How many layers are downloaded at the same time (containerd and Docker use 3). */
