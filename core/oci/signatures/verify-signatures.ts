@@ -58,32 +58,29 @@ export async function verifySignatures(
   const publicKeys = keys.map(parsePublicKey)
   const good: GoodSignature[] = []
   const faults: SignatureFault[] = []
-  const subjects = image.indexDigest === undefined ? [image.digest] : [image.indexDigest, image.digest]
-  for await (const { where, verdict } of verdictsOn(subjects)) {
-    if (verdict.isGood) good.push(verdict.signature)
-    else faults.push({ where, reason: verdict.reason })
-    if (isEnough?.(good) === true) break
-    if (good.length + faults.length === LIMITS.signatures) {
-      faults.push({
-        where: artifacts.name,
-        reason: `there are more than ${LIMITS.signatures}; the others were not looked at`,
-      })
+  let looks = 0
+  for await (const { found, expected } of findAll()) {
+    if (looks === LIMITS.signatures) {
+      const reason = `there are more than ${LIMITS.signatures}; the others were not looked at`
+      faults.push({ where: artifacts.name, reason })
       break
     }
+    looks += 1
+    const verdict = await judge(found, expected, artifacts, signal)
+    if (verdict === undefined) continue
+    if (verdict.isGood) good.push(verdict.signature)
+    else faults.push({ where: found.where, reason: verdict.reason })
+    if (isEnough?.(good) === true) break
   }
   if (good.length === 0) throw noGoodSignature(image, artifacts.name, faults)
   return { digest: image.digest, signatures: good }
 
-  async function* verdictsOn(digests: readonly Digest[]) {
-    for (const subject of new Set(digests)) {
+  async function* findAll() {
+    const subjects = image.indexDigest === undefined ? [image.digest] : [image.indexDigest, image.digest]
+    for (const subject of new Set(subjects)) {
       const expected: Expected = { subject, reference: image.reference, keys: publicKeys, identity }
-      for await (const found of findSignatures(subject, artifacts, {
-        signedPredicate: SIGNED_PREDICATE,
-        signal,
-      })) {
-        const verdict = await judge(found, expected, artifacts, signal)
-        if (verdict !== undefined) yield { where: found.where, verdict }
-      }
+      const options = { signedPredicate: SIGNED_PREDICATE, signal }
+      for await (const found of findSignatures(subject, artifacts, options)) yield { found, expected }
     }
   }
 }
