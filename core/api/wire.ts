@@ -17,7 +17,7 @@ export interface AcceptedRpc {
 
 /** What the core host answers to `stream TICKET`. */
 export interface AcceptedStream {
-  readonly kind: 'stdio' | 'console' | 'logs' | 'import'
+  readonly kind: 'stdio' | 'console' | 'logs' | 'import' | 'export'
   /** Bytes that may be on the way beyond the last acknowledgement. */
   readonly window: number
   readonly terminal: boolean

@@ -6,7 +6,6 @@ import type { Guests } from '../runtime/guests.ts'
 import type { HostServices } from '../runtime/host-services.ts'
 import type { Jobs } from '../runtime/jobs.ts'
 import { logSession } from '../runtime/log-session.ts'
-import { HostError } from './errors.ts'
 import { hostChecks } from './host-checks.ts'
 import { type HostFacts, hostInfo } from './host-info.ts'
 import type { Handlers } from './rpc.ts'
@@ -35,8 +34,9 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
       const { job, session } = images.import(params)
       return { job: job.id, ticket: tickets.issue(session) }
     },
-    'images.export': () => {
-      throw new HostError('host.not-available', 'Cannot save images: this build does not have it')
+    'images.export': (params) => {
+      const { job, session } = images.export(params)
+      return { job: job.id, ticket: tickets.issue(session) }
     },
     'images.tag': async ({ image, name }) => ({ reference: await images.tag(image, name) }),
     'images.prune': (params) => images.prune(params),

@@ -1,9 +1,9 @@
 // What the image worker does: everything about images behind one object, with the store that it owns. It knows nothing
 // of sockets; image-worker.ts puts it on the wire.
 
-import type { Readable } from 'node:stream'
 import { parseDigest } from './digest.ts'
 import { OciError } from './errors.ts'
+import { exportImages } from './export/export-images.ts'
 import { describeImage, listImages } from './image-catalogue.ts'
 import type { ParametersOf, ResultOf } from './image-worker-protocol.ts'
 import { importArchive } from './import/import-archive.ts'
@@ -58,11 +58,20 @@ export class ImageService implements Disposable {
 
   async import(
     { name, sizeBytes, platform }: ParametersOf['import'],
-    archive: Readable,
+    archive: AsyncIterable<Uint8Array>,
     context: CallContext,
   ): Promise<ResultOf<'import'>> {
     const options = { name, sizeBytes, ...platformOf(platform), ...context }
     return { references: await importArchive(archive, this.#store, options) }
+  }
+
+  /** Images as one archive, whose bytes `send` is given. */
+  async export(
+    { images, format }: ParametersOf['export'],
+    send: (bytes: AsyncIterable<Buffer>) => Promise<void>,
+    context: CallContext,
+  ): Promise<ResultOf<'export'>> {
+    return exportImages(this.#store, { images, format, ...context }, send)
   }
 
   async tag({ image, name }: ParametersOf['tag']): Promise<ResultOf<'tag'>> {

@@ -5,7 +5,7 @@ import { constants } from 'node:fs'
 import { chmod, chown, mkdir, open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { OciError } from './errors.ts'
+import { OciError, throwIfCancelled } from './errors.ts'
 import type { RunConfig } from './image-config.ts'
 import { type CallOptions, WorkerProcess } from './image-worker-process.ts'
 import type {
@@ -18,7 +18,6 @@ import type {
   TagsParameters,
   VerifyParameters,
 } from './image-worker-protocol.ts'
-import { sendStream } from './import-lane.ts'
 
 export interface ImageWorkerOptions {
   /** Folder of `store/` and `images/`; it exists, and the worker's user may enter it. */
@@ -115,7 +114,7 @@ export class ImageWorkerClient implements AsyncDisposable {
     const worker = await this.#worker()
     this.#lastStream += 1
     const stream = this.#lastStream
-    const sent = sendStream(worker.lane, stream, archive)
+    const sent = worker.lane.send(stream, archive)
     // Why the sending failed is only of interest when the import fails by it.
     let sendError: unknown
     sent.catch((error: unknown) => {
@@ -131,6 +130,31 @@ export class ImageWorkerClient implements AsyncDisposable {
       await sent.catch(() => {})
       throw reason
     }
+  }
+
+  /**
+   * Images as one archive, whose bytes are given to `write` in order, each waited for. Resolves when all have been
+   * written. Throws what `write` throws.
+   */
+  async exportArchive(
+    request: Omit<ParametersOf['export'], 'stream' | 'progressToken'>,
+    write: (bytes: Buffer) => Promise<void>,
+    options: CallOptions = {},
+  ): Promise<ResultOf<'export'>> {
+    const worker = await this.#worker()
+    throwIfCancelled(options.signal, 'export images')
+    this.#lastStream += 1
+    const stream = this.#lastStream
+    using archive = worker.lane.receive(stream)
+    const written = writeAll(archive, write)
+    // Whoever cannot write tells the worker by leaving: its call ends then.
+    written.catch(() => archive[Symbol.dispose]())
+    const result = await worker.call('export', { stream, ...request }, options)
+    if ((await written) === result.sizeBytes) return result
+    throw new OciError(
+      'oci.internal',
+      'Cannot export images: the image worker sent another size than it said',
+    )
   }
 
   /** Gives an image one more name; returns its full form. */
@@ -241,6 +265,19 @@ export class ImageWorkerClient implements AsyncDisposable {
       await handle.close()
     }
   }
+}
+
+/** Returns how many bytes there were. */
+async function writeAll(
+  archive: AsyncIterable<Buffer>,
+  write: (bytes: Buffer) => Promise<void>,
+): Promise<number> {
+  let sizeBytes = 0
+  for await (const chunk of archive) {
+    sizeBytes += chunk.length
+    await write(chunk)
+  }
+  return sizeBytes
 }
 
 /** The folders that the worker writes to; the folder around them belongs to root and stays so. */

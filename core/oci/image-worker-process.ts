@@ -17,6 +17,7 @@ import {
   StreamMessageReader,
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node'
+import { ByteLane } from './byte-lane.ts'
 import { cancelled, OciError, type OciErrorCode } from './errors.ts'
 import {
   errorDataSchema,
@@ -59,7 +60,8 @@ const ENTRY = fileURLToPath(
 )
 
 export class WorkerProcess {
-  readonly lane: Duplex
+  /** The bytes of archives, both ways. */
+  readonly lane: ByteLane
   readonly #child: ChildProcess
   readonly #connection: MessageConnection
   /** Rejects when the process ends; nothing else settles it. */
@@ -76,11 +78,15 @@ export class WorkerProcess {
       env: environment(),
     })
     const rpc = duplexOf(child, 3)
-    this.lane = duplexOf(child, 4)
+    // A worker that breaks the rules of its lane is not itself any more: its end is what its calls hear of.
+    this.lane = new ByteLane(duplexOf(child, 4), (reason) => {
+      log(reason)
+      child.kill('SIGKILL')
+    })
     this.#child = child
     this.#death = this.#watch(log)
     // Careful: a write to a worker that has just ended must not end the core host too; #death tells who waits.
-    for (const socket of [rpc, this.lane]) socket.on('error', () => {})
+    rpc.on('error', () => {})
     this.#connection = createMessageConnection(
       new StreamMessageReader(rpc),
       new StreamMessageWriter(rpc),
@@ -132,7 +138,7 @@ export class WorkerProcess {
     if (!this.#isAlive) return
     const over = once(this.#child, 'close')
     this.#connection.end()
-    this.lane.destroy()
+    this.lane.close()
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE_MS)
     await over
     clearTimeout(timer)

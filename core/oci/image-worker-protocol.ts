@@ -3,6 +3,7 @@
 
 import { ProgressType } from 'vscode-jsonrpc'
 import { z } from 'zod'
+import type { ArchiveFormat } from './export/archive-plan.ts'
 import { runConfigSchema } from './image-config.ts'
 import { LAYER_STATES, PROGRESS_PHASES } from './progress.ts'
 import type { RegistryAccess } from './registry/registry-access.ts'
@@ -76,6 +77,7 @@ export const RESULTS = {
   inspect: catalogueDetailsSchema,
   pull: z.object({ reference: z.string(), digest: z.string(), isNew: z.boolean() }),
   import: z.object({ references: z.array(z.string()) }),
+  export: z.object({ sizeBytes: z.number() }),
   tag: z.object({ reference: z.string() }),
   remove: z.object({ untagged: z.array(z.string()), deleted: z.array(z.string()), freedBytes: z.number() }),
   prune: z.object({
@@ -153,12 +155,19 @@ export interface ParametersOf {
   list: Record<string, never>
   inspect: { readonly image: string }
   pull: PullParameters & { readonly progressToken: number }
-  /** The archive's bytes come in the lane (import-lane.ts) under this number. */
+  /** The archive's bytes come in the lane (byte-lane.ts) under this number. */
   import: {
     readonly stream: number
     readonly name?: string | undefined
     readonly sizeBytes?: number | undefined
     readonly platform?: string | undefined
+    readonly progressToken: number
+  }
+  /** The archive's bytes go into the lane under this number; the answer comes when all have. */
+  export: {
+    readonly stream: number
+    readonly images: readonly string[]
+    readonly format: ArchiveFormat
     readonly progressToken: number
   }
   tag: { readonly image: string; readonly name: string }

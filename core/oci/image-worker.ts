@@ -1,6 +1,6 @@
 // The image worker: a process of its own, under a user of its own without rights, that takes foreign bytes apart so that
 // the core host does not have to. The core host starts it (image-worker-client.ts) with two unix socket pairs:
-// descriptor 3 carries JSON-RPC (image-worker-protocol.ts), descriptor 4 the bytes of archives (import-lane.ts). It owns
+// descriptor 3 carries JSON-RPC (image-worker-protocol.ts), descriptor 4 the bytes of archives (byte-lane.ts). It owns
 // `store/` and `images/` under the root that it is given, and ends when the core host does.
 
 import { Socket } from 'node:net'
@@ -13,6 +13,7 @@ import {
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node'
 import { BulkheadError } from '../errors.ts'
+import { ByteLane } from './byte-lane.ts'
 import { OciError } from './errors.ts'
 import { type CallContext, ImageService } from './image-service.ts'
 import {
@@ -22,7 +23,6 @@ import {
   type ResultOf,
   type WorkerMethod,
 } from './image-worker-protocol.ts'
-import { ImportLane } from './import-lane.ts'
 import { ProgressValve } from './progress.ts'
 
 leaveRoot(process.argv.find((argument) => argument.startsWith('--user='))?.slice('--user='.length))
@@ -30,13 +30,12 @@ leaveRoot(process.argv.find((argument) => argument.startsWith('--user='))?.slice
 process.umask(0o077)
 
 const rpcSocket = new Socket({ fd: 3, readable: true, writable: true })
-const laneSocket = new Socket({ fd: 4, readable: true, writable: true })
 const connection = createMessageConnection(
   new StreamMessageReader(rpcSocket),
   new StreamMessageWriter(rpcSocket),
 )
-const lane = new ImportLane()
 const log = (message: string) => process.stderr.write(`${message}\n`)
+const lane = new ByteLane(new Socket({ fd: 4, readable: true, writable: true }), log)
 let service: ImageService | undefined
 
 type Handler<M extends WorkerMethod> = (
@@ -61,17 +60,16 @@ handle('verify', (parameters, context) => opened().verify(parameters, context))
 handle('sweep', (parameters) => opened().sweep(parameters))
 handle('rootImage', (parameters, context) => opened().rootImage(parameters, context))
 handle('import', async (parameters, context) => {
-  const archive = lane.open(parameters.stream)
-  try {
-    return await opened().import(parameters, archive, context)
-  } finally {
-    lane.close(parameters.stream)
-  }
+  using archive = lane.receive(parameters.stream)
+  // Careful: without await the archive would be closed while it is read.
+  return await opened().import(parameters, archive, context)
 })
+handle('export', (parameters, context) =>
+  opened().export(parameters, (bytes) => lane.send(parameters.stream, bytes, context.signal), context),
+)
 
 connection.onClose(leave)
 rpcSocket.once('close', leave)
-lane.run(laneSocket).catch((error: unknown) => log(`The lane of archives broke: ${String(error)}`))
 connection.listen()
 
 /** Becomes the user `UID:GID` for good: no other groups, no capabilities (Linux clears them with the last root id). */

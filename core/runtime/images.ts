@@ -1,9 +1,15 @@
 // Images as the runtime and its clients see them: the worker that holds the store, jobs that fill it, and who
 // uses what. Foreign bytes are parsed in the worker only.
 import { createHash } from 'node:crypto'
-import { PassThrough } from 'node:stream'
 import type { ImageDetails, ImageSummary, Job, ParsedParamsOf, ResultOf } from '../api/methods.ts'
 import type { ImageWorkerClient, RootImage } from '../oci/image-worker-client.ts'
+import {
+  type ArchiveJob,
+  archiveBuffer,
+  exportSession,
+  importSession,
+  writeArchive,
+} from './archive-sessions.ts'
 import type { StreamSession } from './broker/stream-session.ts'
 import { GuestError } from './errors.ts'
 import type { EventHub } from './event-hub.ts'
@@ -60,20 +66,15 @@ export class Images {
   /** A job that waits for an archive on the session's input. */
   import(request: ParsedParamsOf<'images.import'>): { job: Job; session: StreamSession } {
     const { jobs, worker } = this.#options
-    const archive = new PassThrough({ highWaterMark: 1024 * 1024 })
-    // The reader's failure is the job's; without a listener it would end the process.
-    archive.on('error', () => undefined)
+    const { name, platform, sizeBytes } = request
+    const archive = archiveBuffer()
     const job = jobs.start({
       kind: 'import',
-      title: request.name === undefined ? 'Import' : `Import ${request.name}`,
+      title: name === undefined ? 'Import' : `Import ${name}`,
       work: async ({ signal, progress }) => {
         try {
-          const { references } = await worker.importArchive(archive, {
-            ...(request.name === undefined ? {} : { name: request.name }),
-            signal,
-            onProgress: (part) =>
-              progress(part.bytesTotal === 0 ? { ...part, bytesTotal: request.sizeBytes ?? 0 } : part),
-          })
+          const options = { name, platform, sizeBytes, signal, onProgress: progress }
+          const { references } = await worker.importArchive(archive, options)
           for (const reference of references)
             await worker.rootImage(reference, { signal, onProgress: progress })
           await this.#announce(references)
@@ -83,37 +84,29 @@ export class Images {
         }
       },
     })
-    const isOver = () => jobs.get(job.id).state !== 'running'
-    let ended = false
-    const session: StreamSession = {
-      kind: 'import',
-      terminal: false,
-      outputs: [],
-      consumed: () => undefined,
-      input: {
-        write: (bytes) =>
-          new Promise((resolve, reject) => {
-            // After a failure the rest is taken and thrown away: the job says what was wrong.
-            if (isOver() || archive.destroyed) resolve()
-            else archive.write(bytes, (error) => (error ? reject(error) : resolve()))
-          }),
-        end: () => {
-          ended = true
+    return { job, session: importSession(archive, this.#archiveJob(job)) }
+  }
+
+  /** A job that sends images as one archive on the session's output. */
+  export({ images, format }: ParsedParamsOf<'images.export'>): { job: Job; session: StreamSession } {
+    const { jobs, worker } = this.#options
+    const archive = archiveBuffer()
+    const job = jobs.start({
+      kind: 'export',
+      title: `Save ${images.join(', ')}`,
+      work: async ({ signal, progress }) => {
+        try {
+          const write = (bytes: Buffer) => writeArchive(archive, bytes)
+          await worker.exportArchive({ images, format }, write, { signal, onProgress: progress })
           archive.end()
-        },
+          return []
+        } catch (error) {
+          archive.destroy(error instanceof Error ? error : new Error(String(error)))
+          throw error
+        }
       },
-      close: () => {
-        if (ended || isOver()) return
-        archive.destroy(
-          new GuestError(
-            'image.import-cut',
-            'The archive ended before it was whole: the connection was closed',
-          ),
-        )
-        jobs.cancel(job.id)
-      },
-    }
-    return { job, session }
+    })
+    return { job, session: exportSession(archive, this.#archiveJob(job)) }
   }
 
   async tag(key: string, name: string): Promise<string> {
@@ -162,6 +155,11 @@ export class Images {
     const removed = await this.#options.worker.remove(key, { force, inUse: this.#options.inUse() })
     this.#announceGone(removed.untagged)
     return { untagged: [...removed.untagged], deleted: [...removed.deleted] }
+  }
+
+  #archiveJob({ id }: Job): ArchiveJob {
+    const { jobs } = this.#options
+    return { isOver: () => !jobs.isRunning(id), cancel: () => jobs.cancel(id) }
   }
 
   async #announce(references: readonly string[]): Promise<void> {

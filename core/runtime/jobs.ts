@@ -62,6 +62,11 @@ export class Jobs {
     return this.#find(id).job
   }
 
+  /** False also for one that is long forgotten. */
+  isRunning(id: string): boolean {
+    return this.#jobs.get(id)?.job.state === 'running'
+  }
+
   /** Ends a job for all who asked for it. */
   cancel(id: string): void {
     this.#end(this.#find(id))

@@ -120,7 +120,9 @@ export const checkedRegistry = z.strictObject({
 
 export const importImage = z.strictObject({
   /** Reference to give to what is imported; else the archive's own. */
-  name: z.string().optional(),
+  name: z.string().max(512).optional(),
+  /** Which image of several to take, `linux/arm64`; the host's own platform when left out. */
+  platform: z.string().max(64).optional(),
   /** Bytes that will come, for progress, where known. */
   sizeBytes: z.number().int().min(0).optional(),
 })
