@@ -66,7 +66,7 @@ module.exports = {
       name: 'core-client',
       severity: 'error',
       from: code('core/client'),
-      to: { path: '^core/', pathNot: '^core/(client|api)/|^core/errors\\.ts$' },
+      to: { path: '^core/', pathNot: '^core/(client|api)/|^core/(errors|durable-file)\\.ts$' },
     },
     {
       name: 'renderer-knows-the-api-only',
@@ -84,7 +84,7 @@ module.exports = {
       name: 'main-and-cli-use-the-client',
       severity: 'error',
       from: { path: '^app/(main|cli)/', pathNot: '\\.(test|fixture)\\.ts$' },
-      to: { path: '^core/', pathNot: '^core/(client|api)/|^core/errors\\.ts$' },
+      to: { path: '^core/', pathNot: '^core/(client|api)/|^core/(errors|durable-file)\\.ts$' },
     },
     {
       name: 'lab-stands-alone',

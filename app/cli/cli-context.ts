@@ -40,13 +40,16 @@ export class CliContext implements AsyncDisposable {
     await write(this.process.stderr, `${line}\n`).catch(() => {})
   }
 
-  /** Runs `work`; its signal is aborted when the user wants out, and then it fails with `cli.interrupted`. */
-  async interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work`; its signal is aborted when the user wants out, and then it fails with `cli.interrupted` and with
+   * `sentence`, which says what becomes of the work.
+   */
+  async interruptible<T>(work: (signal: AbortSignal) => Promise<T>, sentence = 'Interrupted'): Promise<T> {
     const abort = new AbortController()
     let interruption: CliError | undefined
     const interrupt = (signal: NodeJS.Signals) => {
       if (interruption !== undefined) this.process.exit(130) // Asked twice: without waiting for anybody.
-      interruption = new CliError('cli.interrupted', 'Interrupted', { data: { signal } })
+      interruption = new CliError('cli.interrupted', sentence, { data: { signal } })
       abort.abort(interruption)
     }
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

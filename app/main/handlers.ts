@@ -1,12 +1,14 @@
 // Everything a page can ask of the main process, each request parsed before it is carried out. The table is held
 // to the Api interface: a method that is missing here does not compile.
 import { randomUUID } from 'node:crypto'
-import type { MethodName, ParamsOf, RegistryCredentials } from '../../core/api/methods.ts'
+import type { MethodName, ParamsOf } from '../../core/api/methods.ts'
+import type { RegistryAccess } from '../../core/client/registry-access/registry-access.ts'
 import type { Api, ApiName } from '../preload/api.ts'
 import type { Settings } from '../preload/settings.ts'
 import { appError } from './app-error.ts'
 import { importArchiveFile } from './archive-import.ts'
 import type { CoreConnection } from './connection.ts'
+import { pullWithAccess } from './pull-access.ts'
 import {
   parseConnectAction,
   parseExternalUrl,
@@ -25,8 +27,8 @@ export interface HandlerParts {
   readonly settings: SettingsStore
   readonly onSettings: (settings: Settings) => void
   readonly chooseArchive: () => Promise<string | undefined>
-  /** The person's own credentials for the registry of an image; they go with the one job that needs them. */
-  readonly credentialsFor: (reference: string) => RegistryCredentials | undefined
+  /** The person's own way to the registry of an image (credentials, certificates); it goes with the one job. */
+  readonly accessFor: (reference: string) => Promise<RegistryAccess>
   readonly openExternal: (url: string) => Promise<void>
 }
 
@@ -59,11 +61,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
     call: async (_caller, method, params) => {
       const name: MethodName = parseMethod(method)
       const parsed = parseParams(params)
-      const credentials =
-        name === 'images.pull' && typeof parsed.reference === 'string'
-          ? parts.credentialsFor(parsed.reference)
-          : undefined
-      const complete = credentials === undefined ? parsed : { ...parsed, credentials }
+      const complete = name === 'images.pull' ? await pullWithAccess(parsed, parts.accessFor) : parsed
       // The core host holds them to the method's schema; see core/api/schemas.
       return connection.client.request(name, complete as ParamsOf<typeof name>)
     },

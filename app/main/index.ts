@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { app, dialog, Menu, nativeTheme, shell } from 'electron'
 import { connectCore } from '../../core/client/core-client.ts'
-import { readCredentials } from '../../core/client/docker-credentials.ts'
+import { accessForImage } from '../../core/client/registry-access/registry-access.ts'
 import { resolveTarget } from '../../core/client/target.ts'
 import { findLab } from '../../lab/find-lab.ts'
 import type { Settings } from '../preload/settings.ts'
@@ -143,7 +143,12 @@ async function startApp(): Promise<void> {
       settings,
       onSettings: changeSettings,
       chooseArchive: () => chooseArchive(window.window),
-      credentialsFor: (reference) => readCredentials(reference, process.env),
+      accessFor: async (reference) => {
+        const { target } = connection.client
+        const { access, warnings } = await accessForImage(reference, { environment: process.env, target })
+        for (const warning of warnings) console.warn(warning)
+        return access
+      },
       openExternal: (url) => shell.openExternal(url),
     }),
   )

@@ -3,7 +3,8 @@
 import { BulkheadError, type ErrorDetails } from '../errors.ts'
 
 export type ClientErrorCode =
-  | 'client.file' // a file of the user's cannot be read
+  | 'client.file' // a file of the user's cannot be read or written
+  | 'client.credentials' // a credential helper failed
   | 'client.bad-host' // the text names no host that we know how to reach
   | 'client.no-host' // nothing was named, this is no dom0 and no lab runs
   | 'client.no-lab' // a lab was named that does not run

@@ -72,7 +72,13 @@ export async function openCoreStream(
 function readAccepted(answer: unknown): AcceptedStream | undefined {
   if (!isRecord(answer)) return undefined
   const { kind, window, terminal } = answer
-  if (kind !== 'stdio' && kind !== 'console' && kind !== 'logs' && kind !== 'import') return undefined
+  if (!isKind(kind)) return undefined
   if (typeof window !== 'number' || !Number.isSafeInteger(window) || window <= 0) return undefined
   return { kind, window, terminal: terminal === true }
+}
+
+const kinds = ['stdio', 'console', 'logs', 'import', 'export'] as const satisfies AcceptedStream['kind'][]
+
+function isKind(kind: unknown): kind is AcceptedStream['kind'] {
+  return kinds.some((known) => known === kind)
 }

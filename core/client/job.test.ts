@@ -41,11 +41,14 @@ describe('waitForJob()', () => {
         if (phases.length > 1) return
         core.notify(1, { type: 'job', job: job({ id: 'other', state: 'done' }) })
         core.notify(2, { type: 'job', job: job({ progress: { ...job().progress, phase: 'verify' } }) })
-        core.notify(3, { type: 'job', job: job({ state: 'done' }) })
+        core.notify(3, {
+          type: 'job',
+          job: job({ state: 'done', progress: { ...job().progress, phase: 'sync' } }),
+        })
       },
     })
     expect(done.state).toBe('done')
-    expect(phases).toEqual(['download', 'verify'])
+    expect(phases).toEqual(['download', 'verify', 'sync'])
   })
 
   it('asks again when it missed an event', async () => {
@@ -72,12 +75,12 @@ describe('waitForJob()', () => {
     await expect(waitForJob(client, 'j1')).rejects.toMatchObject(error)
   })
 
-  it('cancels the job when it is given up', async () => {
-    const { core, client } = await connectTo({ 'jobs.get': () => job(), 'jobs.cancel': () => ({}) })
+  it('leaves the job when it is given up', async () => {
+    const { core, client } = await connectTo({ 'jobs.get': () => job(), 'jobs.leave': () => ({}) })
     const abort = new AbortController()
     const waiting = waitForJob(client, 'j1', { signal: abort.signal, onProgress: () => abort.abort() })
     await expect(waiting).rejects.toMatchObject({ code: 'client.cancelled' })
-    expect(core.calls.at(-1)).toEqual({ method: 'jobs.cancel', params: { job: 'j1' } })
+    expect(core.calls.at(-1)).toEqual({ method: 'jobs.leave', params: { job: 'j1' } })
   })
 
   it('rejects when the core host dies', async () => {

@@ -1,23 +1,24 @@
-// Waiting for a job of the core host (a pull, an import) with its progress.
+// Waiting for a job of the core host (a pull, an import, an export) with its progress.
 import type { Job } from '../api/methods.ts'
 import type { CallOptions, CoreClient } from './core-client.ts'
 import { clientError, coreErrorFromBody } from './core-error.ts'
 
 export interface JobOptions extends CallOptions {
+  /** Told every state that is seen, the last one too. */
   readonly onProgress?: (job: Job) => void
 }
 
 /**
  * Waits until a job is done and returns its last state. Rejects with the job's own error where it failed.
- * Aborting cancels the job at the core host too.
+ * Aborting leaves the job: it ends at the core host too, unless somebody else asked for the same.
  */
 export async function waitForJob(client: CoreClient, id: string, options: JobOptions = {}): Promise<Job> {
   const { signal, onProgress } = options
   const finished = Promise.withResolvers<Job>()
   let revision: number | undefined
   const see = (job: Job) => {
-    if (job.state === 'running') onProgress?.(job)
-    else finished.resolve(job)
+    onProgress?.(job)
+    if (job.state !== 'running') finished.resolve(job)
   }
   const look = () => client.request('jobs.get', { job: id }).then(see, finished.reject)
   const { promise: interrupted, reject } = Promise.withResolvers<never>()
@@ -40,7 +41,7 @@ export async function waitForJob(client: CoreClient, id: string, options: JobOpt
     const fallback = { code: 'client.cancelled', message: `${job.title}: ${job.state}` }
     throw coreErrorFromBody(job.error, fallback)
   } catch (error) {
-    if (signal?.aborted) await client.request('jobs.cancel', { job: id }).catch(() => {})
+    if (signal?.aborted) await client.request('jobs.leave', { job: id }).catch(() => {})
     throw error
   } finally {
     signal?.removeEventListener('abort', onAbort)

@@ -186,14 +186,15 @@ describe('bulkhead pull', () => {
   it("sends the user's credentials for that registry, and prints the reference", async () => {
     const config = folder()
     const auth = Buffer.from('me:secret').toString('base64')
-    writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { 'ghcr.io': { auth } } }))
+    writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { 'ghcr.io': { auth } } }), {
+      mode: 0o600,
+    })
     const { socketPath, calls } = await start({ methods: { ...jobs, 'images.pull': () => ({ job: 'j' }) } })
     expect(
       await runCommand(['pull', 'ghcr.io/a/app:1'], { socketPath, environment: { DOCKER_CONFIG: config } }),
     ).toMatchObject({ status: 0, stdout: 'docker.io/library/app:1\n', stderr: '' })
     expect(calls.find(({ method }) => method === 'images.pull')?.params).toEqual({
       reference: 'ghcr.io/a/app:1',
-      plainHttp: false,
       credentials: { username: 'me', password: 'secret' },
     })
   })
@@ -215,7 +216,7 @@ describe('bulkhead pull', () => {
       },
     })
     const { stdout } = await startInTerminal(['pull', 'app:1'], { socketPath: core.socketPath }).finish()
-    expect(stdout).toContain('Pull app:1: download 5kB of 10kB\r\n')
+    expect(stdout).toContain('Pull app:1: downloading 5kB/10kB\x1b[K\r\n')
     expect(stdout.endsWith('docker.io/library/app:1\r\n')).toBe(true)
   })
 })

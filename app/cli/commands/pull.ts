@@ -1,55 +1,46 @@
 // `bulkhead pull`: an image from its registry.
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { CliContext } from '../cli-context.ts'
 import { describeExamples } from '../examples.ts'
-import { CliError } from '../failure.ts'
 import { pullImage } from '../images/pull-image.ts'
-import { printable } from '../output/printable.ts'
+import { credentialsHelp, type RegistryOptions, registryOptions } from '../images/registry-options.ts'
+import { printLines } from '../output/print-lines.ts'
+import {
+  jsonProgressHelp,
+  type ProgressOptions,
+  progressMode,
+  progressOptions,
+} from '../progress/job-display.ts'
 
-interface Options {
-  readonly quiet: boolean
+interface Options extends ProgressOptions, RegistryOptions {
   readonly platform?: string
-  readonly plainHttp: boolean
-  readonly caFile?: string
 }
 
 export function configure(command: Command): void {
-  command
-    .argument('<image>', 'as for docker: busybox, ghcr.io/owner/name:tag, name@sha256:...')
-    .option('-q, --quiet', 'no progress', false)
-    .option('--platform <os/arch[/variant]>', "in place of this machine's own")
-    .option('--plain-http', 'speak unencrypted HTTP with the registry', false)
-    .option('--ca-file <file>', 'trust the certificate authorities in this PEM file too')
+  progressOptions(
+    command.argument('<image>', 'as for docker: busybox, ghcr.io/owner/name:tag, name@sha256:...'),
+  )
+  registryOptions(command.option('--platform <os/arch[/variant]>', "in place of this machine's own"))
   describeExamples(
     command,
     [
       ['pull busybox', 'from Docker Hub'],
       ['pull localhost:5000/team/app:1.2', 'from a registry on the host'],
+      ['pull --progress json busybox', 'for a program that shows it'],
     ],
-    'Credentials come from the "auths" of docker\'s config.json (~/.docker, or DOCKER_CONFIG). Prints the reference.',
+    `Prints the reference. Ctrl+C leaves the pull; others who asked for the same go on.\n\n${credentialsHelp}\n\n${jsonProgressHelp}`,
   )
 }
 
 export async function run(context: CliContext, command: Command): Promise<number> {
   const [image = ''] = command.args
-  const { quiet, platform, plainHttp, caFile } = command.opts<Options>()
-  const certificateAuthority = caFile === undefined ? undefined : readPem(caFile)
+  const options = command.opts<Options>()
+  const progress = progressMode(options)
   const references = await pullImage(context, image, {
-    isQuiet: quiet,
-    platform,
-    plainHttp,
-    certificateAuthority,
+    progress,
+    platform: options.platform,
+    registry: options,
   })
-  await context.print(references.map((reference) => `${printable(reference)}\n`).join(''))
+  if (progress !== 'json') await printLines(context, references)
   return 0
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const { message } = error as Error
-    throw new CliError('cli.file', `Cannot read the certificates in ${path}: ${message}`, { cause: error })
-  }
 }

@@ -392,13 +392,13 @@ describe('bulkhead run, of an image that is not there', () => {
         asked.resolve()
         return { ...job, state: 'running' }
       },
-      'jobs.cancel': () => ({}),
+      'jobs.leave': () => ({}),
     })
     const { child, finish } = startCommand(['run', 'busybox'], { socketPath })
     await asked.promise
     child.kill('SIGINT')
     expect(await finish()).toMatchObject({ status: 130, stderr: 'bulkhead: Interrupted\n' })
-    expect(calls.at(-1)?.method).toBe('jobs.cancel')
+    expect(calls.at(-1)?.method).toBe('jobs.leave')
   })
 })
 

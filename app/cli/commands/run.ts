@@ -90,7 +90,9 @@ async function create(
   options: RunOptions,
 ): Promise<Created> {
   const client = await context.connect()
-  const pull = () => pullImage(context, spec.image, { isQuiet: options.quiet })
+  // In a script the program's stderr is not the place for anything of ours.
+  const isWatched = !options.quiet && context.process.stderr.isTTY
+  const pull = () => pullImage(context, spec.image, { progress: isWatched ? 'auto' : 'quiet' })
   if (options.pull === 'always') await pull()
   try {
     return await client.request('guests.create', spec)

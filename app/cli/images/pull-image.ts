@@ -1,40 +1,40 @@
-// Fetching an image, with progress where a person looks on.
-import type { ParamsOf } from '../../../core/api/methods.ts'
-import { readCredentials } from '../../../core/client/docker-credentials.ts'
+// Fetching an image with the user's own credentials, and with progress where a person looks on.
 import { waitForJob } from '../../../core/client/job.ts'
 import type { CliContext } from '../cli-context.ts'
-import { JobProgress } from './job-progress.ts'
+import { openJobDisplay, type ProgressMode } from '../progress/job-display.ts'
+import { noRegistryOptions, type RegistryOptions, registryAccess } from './registry-options.ts'
 
 export interface PullOptions {
-  readonly isQuiet: boolean
+  readonly progress: ProgressMode
   readonly platform?: string | undefined
-  readonly plainHttp?: boolean | undefined
-  readonly certificateAuthority?: string | undefined
+  readonly registry?: RegistryOptions | undefined
 }
 
-/** Pulls an image with the user's own credentials for its registry; returns the references that it brought. */
+const interrupted = 'Interrupted: the pull ends, unless somebody else waits for it. What has come is kept'
+
+/** Pulls an image; returns the references that it brought. */
 export async function pullImage(
   context: CliContext,
   reference: string,
-  options: PullOptions,
+  { progress, platform, registry = noRegistryOptions }: PullOptions,
 ): Promise<readonly string[]> {
-  const { isQuiet, platform, plainHttp, certificateAuthority } = options
-  const credentials = readCredentials(reference, context.environment)
-  const params: ParamsOf<'images.pull'> = {
-    reference,
-    ...(platform === undefined ? {} : { platform }),
-    ...(plainHttp === undefined ? {} : { plainHttp }),
-    ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
-    ...(credentials === undefined ? {} : { credentials }),
-  }
   const client = await context.connect()
   return await context.interruptible(async (signal) => {
-    using progress = new JobProgress(context.process.stderr, isQuiet)
-    const { job } = await client.request('images.pull', params, { signal })
-    const { references } = await waitForJob(client, job, {
+    const access = await registryAccess(context, reference, registry, {
       signal,
-      onProgress: (seen) => progress.show(seen),
+      isQuiet: progress === 'quiet',
     })
-    return references
-  })
+    const params = { reference, ...(platform === undefined ? {} : { platform }), ...access }
+    signal.throwIfAborted()
+    // Not to be given up by itself: a job that nobody knows of could not be left.
+    const { job } = await client.request('images.pull', params)
+    const display = openJobDisplay(context, progress)
+    try {
+      const onProgress = display.show.bind(display)
+      const { references } = await waitForJob(client, job, { signal, onProgress })
+      return references
+    } finally {
+      await display.end()
+    }
+  }, interrupted)
 }
