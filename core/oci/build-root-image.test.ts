@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type BuildProgress, buildRootImage, type LayerFile } from './build-root-image.ts'
+import type { BuildProgress } from './build-root-image.ts'
 import { digestOf } from './digest.ts'
 
 import { directory, file, type TarMember, tarOf } from './layer/testing/tar-writer.ts'
+import { buildFromFiles, type LayerFile } from './segments/testing/build-from-files.ts'
 import { checkSquashfs } from './writers/squashfs/self-check.ts'
+import { squashfsFormat } from './writers/squashfs/squashfs-format.ts'
 
 let folder = ''
 let results = ''
@@ -38,22 +40,36 @@ describe('buildRootImage()', () => {
       await layer([directory('d'), file('d/a', Buffer.alloc(1000)), file('b', 'hidden')]),
       await layer([file('.wh.b'), file('c', 'seen')]),
     ]
-    const built = await buildRootImage({ layers, output })
+    const built = await buildFromFiles({ layers, output })
     expect(built).toEqual({ sizeBytes: (await readFile(output)).length, entries: 4, uncompressedBytes: 1004 })
     expect(built.sizeBytes % 4096).toBe(0)
   })
 
-  test('reports progress in bytes of the layer files, up to all of them', async () => {
+  test('reports progress in bytes of layers, then of what is copied, up to all of them', async () => {
     const layers = [await layer(files(10)), await layer(files(10))]
     const reports: BuildProgress[] = []
-    await buildRootImage({ layers, output, onProgress: (progress) => reports.push(progress) })
-    const total = reports[0]?.bytesTotal
-    expect(new Set(reports.map(({ bytesTotal }) => bytesTotal))).toEqual(new Set([total]))
-    expect(reports.every(({ bytesDone }, index) => bytesDone >= (reports[index - 1]?.bytesDone ?? 0))).toBe(
-      true,
-    )
-    expect(reports.at(-1)).toEqual({ phase: 'sync', bytesDone: total, bytesTotal: total })
-    expect(new Set(reports.map(({ phase }) => phase))).toEqual(new Set(['write', 'merge', 'sync']))
+    const { sizeBytes } = await buildFromFiles({
+      layers,
+      output,
+      onProgress: (progress) => reports.push(progress),
+    })
+    const of = (phase: BuildProgress['phase']) => reports.filter((report) => report.phase === phase)
+    for (const reported of [of('unpack'), of('write')]) {
+      expect(new Set(reported.map(({ bytesTotal }) => bytesTotal)).size).toBe(1)
+      const done = reported.map(({ bytesDone }) => bytesDone)
+      expect(done).toEqual(done.toSorted((one, other) => one - other))
+      expect(done.at(-1)).toBe(reported[0]?.bytesTotal)
+    }
+    const sizes = await Promise.all(layers.map(async ({ path }) => (await readFile(path)).length))
+    expect(of('unpack')[0]?.bytesTotal).toBe(sizes.reduce((sum, size) => sum + size))
+    expect(sizeBytes - (of('write')[0]?.bytesTotal ?? 0)).toBeLessThan(32_768)
+    const phases = reports.map(({ phase }) => phase)
+    expect(phases.filter((phase, index) => phase !== phases[index - 1])).toEqual([
+      'unpack',
+      'merge',
+      'write',
+      'sync',
+    ])
   })
 
   test('compresses more at a higher level', async () => {
@@ -62,20 +78,20 @@ describe('buildRootImage()', () => {
       (_, index) => `line ${(index * 7919) % 1009} of ${index % 37}\n`,
     )
     const layers = [await layer([file('text', text.join(''))])]
-    const fast = await buildRootImage({ layers, output })
-    const small = await buildRootImage({ layers, output: join(results, 'small'), compressionLevel: 15 })
+    const fast = await buildFromFiles({ layers, output })
+    const small = await buildFromFiles({ layers, output: join(results, 'small'), format: squashfsFormat(15) })
     expect(small.sizeBytes).toBeLessThan(fast.sizeBytes)
   })
 
   test('replaces an image that is there already', async () => {
     await writeFile(output, 'an older image')
-    await buildRootImage({ layers: [await layer([file('a')])], output })
+    await buildFromFiles({ layers: [await layer([file('a')])], output })
     expect((await readFile(output)).subarray(0, 4).toString()).toBe('hsqs')
     expect(await readdir(results)).toEqual(['image'])
   })
 
   test('builds an image of layers that hold nothing', async () => {
-    expect(await buildRootImage({ layers: [await layer([])], output })).toMatchObject({
+    expect(await buildFromFiles({ layers: [await layer([])], output })).toMatchObject({
       entries: 1,
       uncompressedBytes: 0,
     })
@@ -111,24 +127,27 @@ describe('buildRootImage() leaves nothing behind', () => {
       { code: 'oci.bad-digest' },
     ],
   ])('%s', async (_, layers, error) => {
-    await expect(buildRootImage({ layers: await layers(), output })).rejects.toMatchObject(error)
+    await expect(buildFromFiles({ layers: await layers(), output })).rejects.toMatchObject(error)
   })
 
-  test.each(['write', 'merge', 'sync'] as const)('when it is aborted in the phase %s', async (phase) => {
-    const abort = new AbortController()
-    const onProgress = (progress: BuildProgress) => {
-      if (progress.phase === phase) abort.abort()
-    }
-    const layers = [await layer(files(20)), await layer(files(20))]
-    const building = buildRootImage({ layers, output, signal: abort.signal, onProgress })
-    await expect(building).rejects.toMatchObject({
-      code: 'oci.cancelled',
-      message: expect.stringMatching(/^Cannot .*: cancelled$/),
-    })
-  })
+  test.each(['unpack', 'merge', 'write', 'sync'] as const)(
+    'when it is aborted in the phase %s',
+    async (phase) => {
+      const abort = new AbortController()
+      const onProgress = (progress: BuildProgress) => {
+        if (progress.phase === phase) abort.abort()
+      }
+      const layers = [await layer(files(20)), await layer(files(20))]
+      const building = buildFromFiles({ layers, output, signal: abort.signal, onProgress })
+      await expect(building).rejects.toMatchObject({
+        code: 'oci.cancelled',
+        message: expect.stringMatching(/^Cannot .*: cancelled$/),
+      })
+    },
+  )
 
   test('when it was aborted before it began', async () => {
-    const building = buildRootImage({ layers: [await layer([])], output, signal: AbortSignal.abort() })
+    const building = buildFromFiles({ layers: [await layer([])], output, signal: AbortSignal.abort() })
     await expect(building).rejects.toMatchObject({ code: 'oci.cancelled' })
   })
 })
@@ -136,7 +155,7 @@ describe('buildRootImage() leaves nothing behind', () => {
 describe('checkSquashfs()', () => {
   const members = [...files(3), file('text', 'text that can be compressed '.repeat(1000))]
   const checked = async (damage: (image: Buffer) => Buffer) => {
-    const { sizeBytes } = await buildRootImage({ layers: [await layer(members)], output })
+    const { sizeBytes } = await buildFromFiles({ layers: [await layer(members)], output })
     await writeFile(output, damage(await readFile(output)))
     await using image = await open(output, 'r')
     await checkSquashfs(image, sizeBytes)

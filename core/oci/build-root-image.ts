@@ -1,47 +1,47 @@
-// Layers on disk → one root image, in one pass over the data. The layers are read from the top down: what upper layers
-// hide need not be compressed, and the rest goes into the image while it is decompressed. Then the layers are merged, and
-// the tree is written behind the data. Nothing of an image's content touches the host's file system by name.
+// Layers → one root image: a segment for each layer (mostly there already, made while the layer was downloaded), their
+// indexes merged into a tree, and of segments and tree the image. Nothing of an image's content touches the host's file
+// system by name.
 
-import { open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncFolder, temporaryName } from '../durable-file.ts'
 import { parseDigest } from './digest.ts'
 import { cancelled, fromDiskError, OciError, throwIfCancelled } from './errors.ts'
-import { readFileInPieces } from './layer/open-layer.ts'
-import { type LayerIndex, layerName, readLayer } from './layer/read-layer.ts'
-import type { TarEntry } from './layer/tar-entry.ts'
-import type { TarHandler } from './layer/tar-parser.ts'
+import { inParallel } from './in-parallel.ts'
+import { layerName } from './layer/read-layer.ts'
 import { LIMITS } from './limits.ts'
 import { mergeLayers } from './merge/merge-layers.ts'
-import { ShadowedPaths } from './merge/shadowed-paths.ts'
-import { type DirectoryNode, type FileNode, nodesOf } from './merge/tree.ts'
-import type { ContentId, ImageWriter } from './writers/image-writer.ts'
-import { checkSquashfs } from './writers/squashfs/self-check.ts'
-import { DEFAULT_COMPRESSION_LEVEL, SquashfsWriter } from './writers/squashfs/squashfs-writer.ts'
+import { type DirectoryNode, nodesOf } from './merge/tree.ts'
+import type { LayerSegments, LayerSource, OpenLayer } from './segments/layer-segments.ts'
+import type { ImageFormat } from './writers/image-format.ts'
 
-/** A layer's file on disk, with what its content must hash to. */
-export interface LayerFile {
-  readonly path: string
-  /** Digest of the file as stored. It was checked when the file came into the store; here it only names the layer. */
+/** A layer of the image to be built. */
+export interface ImageLayer {
+  /** Digest of the layer as stored. It was checked when the layer came into the store; here it only names it. */
   readonly digest: string
   /** Digest of the uncompressed tar. */
   readonly diffId: string
+  /** Size of the layer as stored, for progress. */
+  readonly sizeBytes: number
+  /** The layer as stored; read when it has no segment. */
+  readonly source: LayerSource
 }
 
 export interface BuildRootImageOptions {
   /** Bottom to top. */
-  readonly layers: readonly LayerFile[]
+  readonly layers: readonly ImageLayer[]
+  /** Segments in the format of the image. */
+  readonly segments: LayerSegments
+  readonly format: ImageFormat
   /** Where the image goes; replaced at once when the image is complete. */
   readonly output: string
-  /** zstd level, 1–22; 1 if left out. */
-  readonly compressionLevel?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: BuildProgress) => void) | undefined
 }
 
-/** Bytes of layer files for `write` (reading, compressing and writing are one pass); `merge` and `sync` take moments. */
+/** `unpack`: bytes of layers as stored, those with a segment count at once. `write`: bytes of the image's contents. */
 export interface BuildProgress {
-  readonly phase: 'write' | 'merge' | 'sync'
+  readonly phase: 'unpack' | 'merge' | 'write' | 'sync'
   readonly bytesDone: number
   readonly bytesTotal: number
 }
@@ -58,8 +58,8 @@ export interface BuiltRootImage {
 const ACTION = 'build the root image'
 
 /**
- * Builds a squashfs root image out of layers. The image appears under `output` complete, checked and synced, or not at
- * all: on failure and when aborted nothing is left behind. The same layers always make the same bytes.
+ * Builds a root image out of layers. The image appears under `output` complete, checked and synced, or not at all: on
+ * failure and when aborted nothing is left behind but segments. The same layers always make the same bytes.
  * Throws `oci.corrupt-layer`, `oci.digest-mismatch`, `oci.unsupported-media`, `oci.limit`, `oci.no-space`,
  * `oci.cancelled`, or the system's error.
  */
@@ -70,7 +70,9 @@ export async function buildRootImage(options: BuildRootImageOptions): Promise<Bu
     throw new OciError('oci.corrupt-image', `Cannot ${ACTION}: the image has no layers`)
   const temporary = temporaryName(output)
   try {
-    const built = await writeImage(options, temporary)
+    await using opened = new AsyncDisposableStack()
+    const openLayers = await openAll(options, opened)
+    const built = await writeImage(options, openLayers, temporary)
     throwIfCancelled(signal, ACTION)
     await rename(temporary, output)
     await syncFolder(dirname(output))
@@ -83,176 +85,73 @@ export async function buildRootImage(options: BuildRootImageOptions): Promise<Bu
   }
 }
 
-async function writeImage(options: BuildRootImageOptions, temporary: string): Promise<BuiltRootImage> {
-  const progress = await BuildMeter.open(options)
-  await using file = await open(temporary, 'wx+')
-  const writer = new SquashfsWriter(file, options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL)
-  try {
-    const build = new Build(options, writer, progress)
-    await build.readLayers()
-    progress.report('merge')
-    const { root, uncompressedBytes } = await build.merge()
-    const { sizeBytes, inodeCount } = await writer.finish(root, (content) => build.contentOf(content))
-    progress.report('sync')
-    await file.sync()
-    await checkSquashfs(file, sizeBytes)
-    return { sizeBytes, entries: inodeCount, uncompressedBytes }
-  } finally {
-    await writer.close()
+/** Opens the segments of all layers, making those that are missing; `stack` closes them. */
+async function openAll(
+  { layers, segments, signal, onProgress }: BuildRootImageOptions,
+  stack: AsyncDisposableStack,
+): Promise<OpenLayer[]> {
+  const bytesTotal = layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const bytesRead = layers.map(() => 0)
+  const note = (position: number, bytes: number) => {
+    bytesRead[position] = bytes
+    const bytesDone = bytesRead.reduce((sum, some) => sum + some, 0)
+    onProgress?.({ phase: 'unpack', bytesDone, bytesTotal })
   }
-}
-
-class Build {
-  readonly #options: BuildRootImageOptions
-  readonly #writer: ImageWriter
-  readonly #progress: BuildMeter
-  readonly #names: readonly string[]
-  readonly #indexes: LayerIndex[] = []
-  /** For each layer, bottom first: where the contents of its entries went. */
-  readonly #contents: Map<number, ContentId>[]
-  /** Contents taken in so far, with their holes. */
-  #contentBytes = 0
-
-  constructor(options: BuildRootImageOptions, writer: ImageWriter, progress: BuildMeter) {
-    this.#options = options
-    this.#writer = writer
-    this.#progress = progress
-    this.#names = options.layers.map(({ digest }, position) => layerName(position + 1, digest))
-    this.#contents = options.layers.map(() => new Map())
-  }
-
-  /** Reads all layers from the top down, writing the contents that will probably be seen. */
-  async readLayers(): Promise<void> {
-    const shadowed = new ShadowedPaths()
-    let tarBytes = 0
-    for (let position = this.#options.layers.length - 1; position >= 0; position--) {
-      const index = await this.#readLayer(position, (entry) => !shadowed.hides(entry.path))
-      this.#indexes[position] = index
-      tarBytes += index.tarBytes
-      if (tarBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
-      if (position > 0) shadowed.add([...index.entries])
-    }
-  }
-
-  /** Merges the layers, and fetches the contents that were thought to be hidden and are not. */
-  async merge(): Promise<{ root: DirectoryNode; uncompressedBytes: number }> {
-    const root = mergeLayers(this.#indexes)
-    const missing = new Map<number, Set<number>>()
-    let uncompressedBytes = 0
-    for (const node of nodesOf(root)) {
-      if (node.kind !== 'file') continue
-      uncompressedBytes += node.sizeBytes
-      if (node.sizeBytes === 0 || this.#contents[node.layer]?.has(node.ordinal) === true) continue
-      const ordinals = missing.get(node.layer) ?? new Set()
-      missing.set(node.layer, ordinals.add(node.ordinal))
-    }
-    for (const [position, ordinals] of missing) {
-      this.#progress.readAgain(position)
-      await this.#readLayer(position, (entry) => ordinals.has(entry.ordinal))
-    }
-    return { root, uncompressedBytes }
-  }
-
-  contentOf(file: FileNode): ContentId {
-    const content = this.#contents[file.layer]?.get(file.ordinal)
-    if (content !== undefined) return content
-    throw new OciError('oci.internal', `Cannot ${ACTION}: a file of layer ${file.layer + 1} has no content`)
-  }
-
-  // Soon gone: segments take over.
-  async #readLayer(position: number, isWanted: (entry: TarEntry) => boolean): Promise<LayerIndex> {
-    const layer = this.#options.layers[position]
-    const name = this.#names[position]
-    const contents = this.#contents[position]
-    if (layer === undefined || name === undefined || contents === undefined)
-      throw new OciError('oci.internal', `Cannot ${ACTION}: there is no layer ${position + 1}`)
-    const entries: TarEntry[] = []
-    const contents_ = this.#contentHandler(contents, isWanted)
-    const handler: TarHandler = {
-      ...contents_,
-      entry(entry) {
-        entries.push(entry)
-        contents_.entry(entry)
-      },
-    }
-    const progress = this.#progress
-    const { path } = layer
-    async function* source() {
-      for await (const chunk of readFileInPieces(path)) {
-        progress.add(chunk.length)
-        yield chunk
-      }
-    }
-    const tarBytes = await readLayer(
-      source(),
-      {
-        name,
-        diffId: parseDigest(layer.diffId, `diffID of ${name}`),
-        signal: this.#options.signal,
-        ready: () => this.#writer.ready(),
-      },
-      handler,
+  const opened: OpenLayer[] = []
+  // All at once: segments are made a few at a time, and opening those that are there is quick.
+  await inParallel([...layers.entries()], layers.length, signal, async ([position, layer], groupSignal) => {
+    const name = layerName(position + 1, layer.digest)
+    const digest = parseDigest(layer.digest, `digest of ${name}`)
+    const diffId = parseDigest(layer.diffId, `diffID of ${name}`)
+    opened[position] = stack.use(
+      await segments.ensure({ digest, diffId, name }, layer.source, {
+        signal: groupSignal,
+        onProgress: (bytes) => note(position, bytes),
+      }),
     )
-    return { name, entries, tarBytes }
-  }
-
-  /** Passes the contents of wanted files on to the writer. */
-  #contentHandler(contents: Map<number, ContentId>, isWanted: (entry: TarEntry) => boolean): TarHandler {
-    const writer = this.#writer
-    let isWriting = false
-    return {
-      entry: (entry) => {
-        isWriting = entry.type === 'file' && entry.sizeBytes > 0 && isWanted(entry)
-        if (!isWriting) return
-        // Holes are not stored in the layer: its own size says nothing about them.
-        this.#contentBytes += entry.sizeBytes
-        if (this.#contentBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
-        contents.set(entry.ordinal, writer.beginFile(entry.sizeBytes))
-      },
-      data(chunk) {
-        if (isWriting) writer.write(chunk)
-      },
-      hole(sizeBytes) {
-        if (isWriting) writer.writeHole(sizeBytes)
-      },
-      end() {
-        if (isWriting) writer.endFile()
-        isWriting = false
-      },
-    }
-  }
+    note(position, layer.sizeBytes)
+  })
+  return opened
 }
 
-/** Counts the bytes of layer files that have been read. */
-class BuildMeter {
-  readonly #onProgress: BuildRootImageOptions['onProgress']
-  readonly #layerBytes: readonly number[]
-  #bytesDone = 0
-  #bytesTotal: number
+async function writeImage(
+  { format, signal, onProgress }: BuildRootImageOptions,
+  layers: readonly OpenLayer[],
+  temporary: string,
+): Promise<BuiltRootImage> {
+  let reported = { bytesDone: 0, bytesTotal: 0 }
+  const report = (phase: BuildProgress['phase']) => onProgress?.({ phase, ...reported })
+  report('merge')
+  const { root, uncompressedBytes } = merge(layers)
+  throwIfCancelled(signal, ACTION)
+  await using file = await open(temporary, 'wx+')
+  const { sizeBytes, inodeCount } = await format.writeImage({
+    file,
+    root,
+    segments: layers.map(({ segment }) => segment),
+    signal,
+    onProgress(bytesDone, bytesTotal) {
+      reported = { bytesDone, bytesTotal }
+      report('write')
+    },
+  })
+  throwIfCancelled(signal, ACTION)
+  report('sync')
+  await format.check(file, sizeBytes)
+  await file.sync()
+  return { sizeBytes, entries: inodeCount, uncompressedBytes }
+}
 
-  private constructor(layerBytes: readonly number[], onProgress: BuildRootImageOptions['onProgress']) {
-    this.#layerBytes = layerBytes
-    this.#bytesTotal = layerBytes.reduce((sum, bytes) => sum + bytes, 0)
-    this.#onProgress = onProgress
-  }
-
-  static async open({ layers, onProgress }: BuildRootImageOptions): Promise<BuildMeter> {
-    const sizes = await Promise.all(layers.map(async ({ path }) => (await stat(path)).size))
-    return new BuildMeter(sizes, onProgress)
-  }
-
-  add(bytes: number): void {
-    this.#bytesDone += bytes
-    this.report('write')
-  }
-
-  readAgain(position: number): void {
-    this.#bytesTotal += this.#layerBytes[position] ?? 0
-  }
-
-  report(phase: BuildProgress['phase']): void {
-    this.#onProgress?.({ phase, bytesDone: this.#bytesDone, bytesTotal: this.#bytesTotal })
-  }
+/** The tree that the layers make, and the size of all files in it. */
+function merge(layers: readonly OpenLayer[]): { root: DirectoryNode; uncompressedBytes: number } {
+  const tarBytes = layers.reduce((sum, { index }) => sum + index.tarBytes, 0)
+  if (tarBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
+  const root = mergeLayers(layers.map(({ index }) => index))
+  let uncompressedBytes = 0
+  for (const node of nodesOf(root)) if (node.kind === 'file') uncompressedBytes += node.sizeBytes
+  // Holes are not stored in the layers: their own sizes say nothing about them.
+  if (uncompressedBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
+  return { root, uncompressedBytes }
 }
 
 function imageTooLarge(): OciError {

@@ -1,17 +1,19 @@
 // Makes the root image of an image in the store, once for all who ask at the same time.
 
-import { buildRootImage } from './build-root-image.ts'
+import { buildRootImage, type ImageLayer } from './build-root-image.ts'
 import { type Digest, isDigest, shortDigest } from './digest.ts'
 import { OciError } from './errors.ts'
+import { readFileInPieces } from './layer/open-layer.ts'
 import type { ImageProgress, OnProgress } from './progress.ts'
 import { type FlightOptions, SingleFlight } from './single-flight.ts'
 import type { ImageStore, OpenedImage } from './store/image-store.ts'
 import type { RootImageFile } from './store/root-images.ts'
-import { DEFAULT_COMPRESSION_LEVEL } from './writers/squashfs/squashfs-writer.ts'
+import { squashfsFormat } from './writers/squashfs/squashfs-format.ts'
 
-/** Part of each root image's key: change the number when the writer makes other bytes of the same layers. */
-export const ROOT_IMAGE_FORMAT = `squashfs zstd-${DEFAULT_COMPRESSION_LEVEL} 1`
+/** The format of root images unless the host has another one. */
+export const ROOT_IMAGE_FORMAT = squashfsFormat()
 
+/** Builds root images in the format of the store. */
 export class RootImageBuilder {
   readonly #store: ImageStore
   readonly #flights = new SingleFlight<RootImageFile, ImageProgress>()
@@ -40,15 +42,17 @@ export class RootImageBuilder {
 
   async #build(image: OpenedImage, signal: AbortSignal, report: OnProgress): Promise<RootImageFile> {
     const { digest, manifest, config } = image
+    const { segments, format } = this.#store
     using hold = this.#store.blobs.hold()
     hold.add(digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest))
     const layers = await this.#layersOf(image)
     // Careful: without await the blobs would be let go while they are read.
     return await this.#store.rootImages.add(digest, async (output) => {
       const onProgress = (progress: Omit<ImageProgress, 'layers'>) => report({ ...progress, layers: [] })
-      const built = await buildRootImage({ layers, output, signal, onProgress })
+      const built = await buildRootImage({ layers, segments, format, output, signal, onProgress })
       return {
-        formatVersion: 1,
+        formatVersion: 2,
+        format: format.name,
         imageDigest: digest,
         configDigest: manifest.config.digest,
         ...(config.created === undefined ? {} : { created: config.created }),
@@ -58,25 +62,23 @@ export class RootImageBuilder {
     })
   }
 
-  async #layersOf({
-    digest,
-    manifest,
-    config,
-  }: OpenedImage): Promise<{ path: string; digest: Digest; diffId: Digest }[]> {
-    const layers: { path: string; digest: Digest; diffId: Digest }[] = []
+  async #layersOf({ digest, manifest, config }: OpenedImage): Promise<ImageLayer[]> {
+    const layers: ImageLayer[] = []
     for (const [position, layer] of manifest.layers.entries()) {
       const diffId = config.diffIds[position]
-      if (diffId === undefined || !(await this.#store.blobs.has(layer))) {
-        throw new OciError(
-          'oci.corrupt-store',
-          `Cannot build the root image of ${shortDigest(digest)}: its layer ${position + 1} is gone`,
-          {
-            hint: 'Remove the image and fetch it again.',
-          },
-        )
-      }
-      layers.push({ path: this.#store.blobs.pathOf(layer.digest), digest: layer.digest, diffId })
+      if (diffId === undefined || !(await this.#store.blobs.has(layer))) throw layerGone(digest, position + 1)
+      const path = this.#store.blobs.pathOf(layer.digest)
+      const source = () => readFileInPieces(path)
+      layers.push({ digest: layer.digest, diffId, sizeBytes: layer.size, source })
     }
     return layers
   }
+}
+
+function layerGone(image: Digest, position: number): OciError {
+  return new OciError(
+    'oci.corrupt-store',
+    `Cannot build the root image of ${shortDigest(image)}: its layer ${position} is gone`,
+    { hint: 'Remove the image and fetch it again.' },
+  )
 }

@@ -40,7 +40,7 @@ afterAll(() => rm(folder, { recursive: true }))
 
 beforeEach(async () => {
   root = await mkdtemp(path.join(folder, 'root-'))
-  store = await ImageStore.open(root, 'test-1')
+  store = await ImageStore.open(root)
 })
 
 afterEach(() => store[Symbol.dispose]())

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { buildRootImage, type LayerFile } from '../../core/oci/build-root-image.ts'
 
 import {
   directory,
@@ -17,6 +16,7 @@ import {
   type TarMember,
   tarOf,
 } from '../../core/oci/layer/testing/tar-writer.ts'
+import { buildFromFiles, type LayerFile } from '../../core/oci/segments/testing/build-from-files.ts'
 import { run } from './commands.ts'
 import { describeTree, differences } from './support/manifest.ts'
 import { withMounted } from './support/mounted-image.ts'
@@ -35,7 +35,7 @@ afterEach(() => rm(folder, { recursive: true }))
 /** Builds an image of the layers and describes it as the kernel shows it. */
 async function kernelView(layers: readonly LayerFile[]): Promise<Map<string, string>> {
   const output = join(folder, 'image.squashfs')
-  await buildRootImage({ layers, output })
+  await buildFromFiles({ layers, output })
   return await withMounted(output, describeTree)
 }
 
@@ -189,7 +189,7 @@ describe('large things', () => {
     )
     const layer = await plainLayer([directory('many'), ...names.map((name) => file(`many/${name}`))])
     const output = join(folder, 'image.squashfs')
-    await buildRootImage({ layers: [layer], output })
+    await buildFromFiles({ layers: [layer], output })
     await withMounted(output, async (root) => {
       expect((await readdir(join(root, 'many'))).toSorted()).toEqual(names.toSorted())
       for (const name of names) statSync(join(root, 'many', name))
@@ -206,7 +206,7 @@ describe('large things', () => {
       file('next', 'x'),
     ])
     const output = join(folder, 'image.squashfs')
-    const built = await buildRootImage({ layers: [layer], output })
+    const built = await buildFromFiles({ layers: [layer], output })
     expect(built.sizeBytes).toBeLessThan(64 * KIB)
     await withMounted(output, async (root) => {
       const path = join(root, 'huge')
@@ -224,10 +224,10 @@ describe('large things', () => {
     const owned = (count: number) =>
       Array.from({ length: count }, (_, uid) => file(`f${uid}`, '', { uid, gid: 0 }))
     const output = join(folder, 'image.squashfs')
-    await buildRootImage({ layers: [await plainLayer(owned(65_535))], output })
+    await buildFromFiles({ layers: [await plainLayer(owned(65_535))], output })
     await withMounted(output, (root) => expect(statSync(join(root, 'f65534')).uid).toBe(65_534))
     const layers = [await plainLayer(owned(65_536))]
-    const building = buildRootImage({ layers, output: join(folder, 'other.squashfs') })
+    const building = buildFromFiles({ layers, output: join(folder, 'other.squashfs') })
     await expect(building).rejects.toMatchObject({
       code: 'oci.limit',
       message: expect.stringContaining('65535 users'),
@@ -256,7 +256,7 @@ describe('the bytes of an image', () => {
     const images: Buffer[] = []
     for (const [index, layer] of layers.entries()) {
       const output = join(folder, `image-${index}`)
-      await buildRootImage({ layers: [layer], output })
+      await buildFromFiles({ layers: [layer], output })
       images.push(await readFile(output))
     }
     expect(images.map((image) => image.equals(images[0] as Buffer))).toEqual([true, true, true])
@@ -266,7 +266,7 @@ describe('the bytes of an image', () => {
     const content = randomBytes(700 * KIB)
     const sizeOf = async (copies: TarMember[]) => {
       const output = join(folder, 'image')
-      const { sizeBytes } = await buildRootImage({ layers: [await plainLayer(copies)], output })
+      const { sizeBytes } = await buildFromFiles({ layers: [await plainLayer(copies)], output })
       const view = await withMounted(output, describeTree)
       const contents = [...view].filter(([path]) => path.startsWith('./copy')).map(([, line]) => line)
       expect(new Set(contents).size).toBe(1)
@@ -287,7 +287,7 @@ describe('the bytes of an image', () => {
       'lower',
     )
     const upper = await plainLayer([file('d/.wh.a'), file('b', 'small')], 'upper')
-    const { sizeBytes } = await buildRootImage({ layers: [hidden, upper], output: join(folder, 'image') })
+    const { sizeBytes } = await buildFromFiles({ layers: [hidden, upper], output: join(folder, 'image') })
     expect(sizeBytes).toBeLessThan(16 * KIB)
   })
 
@@ -296,7 +296,7 @@ describe('the bytes of an image', () => {
     const middle = await plainLayer([symlink('way', '/'), hardlink('new', 'way/old')], 'middle')
     const upper = await plainLayer([file('old', 'something else')], 'upper')
     const output = join(folder, 'image')
-    await buildRootImage({ layers: [lower, middle, upper], output })
+    await buildFromFiles({ layers: [lower, middle, upper], output })
     await withMounted(output, async (root) => {
       expect(await readFile(join(root, 'new'), 'latin1')).toBe('kept content')
       expect(await readFile(join(root, 'old'), 'latin1')).toBe('something else')
@@ -305,7 +305,7 @@ describe('the bytes of an image', () => {
 
   test('satisfy unsquashfs and rdsquashfs too', async () => {
     const output = join(folder, 'image')
-    await buildRootImage({ layers: [await plainLayer(members)], output })
+    await buildFromFiles({ layers: [await plainLayer(members)], output })
     await run('unsquashfs', '-no-progress', '-quiet', '-dest', join(folder, 'unpacked'), output)
     expect(await run('rdsquashfs', '--describe', output)).toContain('bin/tool')
     const unpacked = describeTree(join(folder, 'unpacked'))
@@ -322,7 +322,7 @@ describe('a build that fails leaves nothing behind:', () => {
     await mkdir(disk)
     await run('mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk)
     try {
-      const building = buildRootImage({ layers: [layer], output: join(disk, 'image') })
+      const building = buildFromFiles({ layers: [layer], output: join(disk, 'image') })
       await expect(building).rejects.toMatchObject({
         code: 'oci.no-space',
         message: 'Cannot build the root image: the disk is full',

@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { buildRootImage } from '../../core/oci/build-root-image.ts'
 import { Digester } from '../../core/oci/digest.ts'
 import { parseTar } from '../../core/oci/layer/testing/parse-tar.ts'
+import { buildFromFiles } from '../../core/oci/segments/testing/build-from-files.ts'
 import { run } from './commands.ts'
 import { describeTree, differences } from './support/manifest.ts'
 import { withMounted } from './support/mounted-image.ts'
@@ -69,7 +69,7 @@ async function imageOf(tar: string): Promise<Map<string, string>> {
   for await (const chunk of createReadStream(tar)) digester.update(chunk)
   const digest = digester.finish()
   const output = `${tar}.squashfs`
-  await buildRootImage({ layers: [{ path: tar, digest, diffId: digest }], output })
+  await buildFromFiles({ layers: [{ path: tar, digest, diffId: digest }], output })
   return await withMounted(output, describeTree)
 }
 

@@ -6,7 +6,7 @@
 
 import type { ByteString } from '../layer/byte-string.ts'
 import type { ExtendedAttributes, TarEntry, TarEntryType } from '../layer/tar-entry.ts'
-import { VarintReader, VarintWriter } from './varint.ts'
+import { VarintReader, VarintWriter } from '../writers/varint.ts'
 
 /** Positions in this list are on the disk. */
 const TYPES: readonly TarEntryType[] = [

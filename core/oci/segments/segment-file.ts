@@ -7,6 +7,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import type { Digest } from '../digest.ts'
 import { hasCode } from '../errors.ts'
 import { binaryLayout } from '../writers/binary-layout.ts'
+import { readFully, writeFully } from '../writers/copy-extents.ts'
 import { type ImageFormat, type OpenSegment, SEGMENT_DATA_OFFSET } from '../writers/image-format.ts'
 
 /** "BHsg" */
@@ -141,17 +142,6 @@ async function openIfPresent(path: string): Promise<FileHandle | undefined> {
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length)
-  for (let offset = 0; offset < length; ) {
-    const { bytesRead } = await file.read(bytes, offset, length - offset, position + offset)
-    if (bytesRead === 0) throw new RangeError(`the segment ends at byte ${position + offset}`)
-    offset += bytesRead
-  }
+  await readFully(file, bytes, position)
   return bytes
-}
-
-async function writeFully(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let offset = 0; offset < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, offset, bytes.length - offset, position + offset)
-    offset += bytesWritten
-  }
 }

@@ -14,7 +14,7 @@ let store: ImageStore
 
 beforeEach(async () => {
   root = await mkdtemp(path.join(tmpdir(), 'bulkhead-store-'))
-  store = await ImageStore.open(root, 'test-1')
+  store = await ImageStore.open(root)
 })
 
 afterEach(async () => {
@@ -74,7 +74,7 @@ describe('on disk', () => {
   test('references survive closing and opening', async () => {
     const digest = await addImage('layer', 'web:1')
     store[Symbol.dispose]()
-    store = await ImageStore.open(root, 'test-1')
+    store = await ImageStore.open(root)
     expect((await store.resolve('web:1')).digest).toBe(digest)
   })
 
@@ -83,7 +83,7 @@ describe('on disk', () => {
     store[Symbol.dispose]()
     await writeFile(path.join(root, 'store/ingest/blob.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.squashfs.tmp-1'), 'half')
-    store = await ImageStore.open(root, 'test-1')
+    store = await ImageStore.open(root)
     expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
     expect(await readdir(path.join(root, 'images'))).toEqual([])
     expect(await blobCount()).toBe(3)
@@ -93,7 +93,7 @@ describe('on disk', () => {
     store[Symbol.dispose]()
     const file = path.join(root, 'store/index.json')
     await writeFile(file, '{"schemaVersion":2,')
-    await expect(ImageStore.open(root, 'test-1')).rejects.toThrow(coded('oci.corrupt-store'))
+    await expect(ImageStore.open(root)).rejects.toThrow(coded('oci.corrupt-store'))
     expect(await readFile(file, 'utf8')).toBe('{"schemaVersion":2,')
   })
 
@@ -253,7 +253,8 @@ describe('remove()', () => {
       await store.rootImages.add(imageDigest, async (output) => {
         await writeFile(output, 'squashfs')
         return {
-          formatVersion: 1,
+          formatVersion: 2,
+          format: 'squashfs' as const,
           imageDigest,
           configDigest: manifest.config.digest,
           sizeBytes: 8,

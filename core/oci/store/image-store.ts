@@ -8,6 +8,9 @@ import { OciError } from '../errors.ts'
 import { type ImageConfig, parseImageConfig, requireMatchingLayers } from '../image-config.ts'
 import { type ImageManifest, parseImageManifest } from '../manifest.ts'
 import { familiarReference, formatReference, type ImageReference, parseReference } from '../reference.ts'
+import { LayerSegments } from '../segments/layer-segments.ts'
+import type { ImageFormat } from '../writers/image-format.ts'
+import { squashfsFormat } from '../writers/squashfs/squashfs-format.ts'
 import { BlobStore } from './blob-store.ts'
 import { digestMatcher, imageOf, namedBy, notFound, type StoredImage } from './find-image.ts'
 import { LayoutIndex, type StoredReference } from './layout-index.ts'
@@ -36,6 +39,9 @@ export interface RemoveResult {
 export class ImageStore implements Disposable {
   readonly blobs: BlobStore
   readonly rootImages: RootImages
+  readonly segments: LayerSegments
+  /** How root images are made. */
+  readonly format: ImageFormat
   readonly #index: LayoutIndex
   readonly #lock: Disposable
   /** Documents never change, so what was read once is known. */
@@ -44,28 +50,37 @@ export class ImageStore implements Disposable {
   private constructor(parts: {
     blobs: BlobStore
     rootImages: RootImages
+    segments: LayerSegments
+    format: ImageFormat
     index: LayoutIndex
     lock: Disposable
   }) {
     this.blobs = parts.blobs
     this.rootImages = parts.rootImages
+    this.segments = parts.segments
+    this.format = parts.format
     this.#index = parts.index
     this.#lock = parts.lock
   }
 
   /**
    * Opens `store/` and `images/` under `root`, creating them where they are missing, for this process alone.
-   * `rootImageFormat` names how root images are made. Throws `oci.in-use`, `oci.corrupt-store`.
+   * `format` is how root images are made, `log` is told what could not be kept. Throws `oci.in-use`, `oci.corrupt-store`.
    */
-  static async open(root: string, rootImageFormat: string): Promise<ImageStore> {
+  static async open(
+    root: string,
+    format: ImageFormat = squashfsFormat(),
+    log?: (message: string) => void,
+  ): Promise<ImageStore> {
     const folder = path.join(root, 'store')
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const lock = lockStore(folder)
     try {
       const index = await LayoutIndex.open(folder)
       const blobs = await BlobStore.open(folder)
-      const rootImages = await RootImages.open(path.join(root, 'images'), rootImageFormat)
-      return new ImageStore({ blobs, rootImages, index, lock })
+      const rootImages = await RootImages.open(path.join(root, 'images'), format)
+      const segments = await LayerSegments.open({ folder: path.join(folder, 'layers'), format, log })
+      return new ImageStore({ blobs, rootImages, segments, format, index, lock })
     } catch (error) {
       lock[Symbol.dispose]()
       throw error
@@ -192,13 +207,17 @@ export class ImageStore implements Disposable {
     const imageBytes = await this.rootImages.sweep((digest) => roots.has(digest))
     // Another tool's entry may lead to anything, so nothing can be said to be unwanted.
     if (await this.#index.hasForeignEntries()) return imageBytes
-    return imageBytes + (await this.blobs.sweep({ isWanted: (digest) => wanted.has(digest), held }))
+    const segmentBytes = await this.segments.sweep((diffId) => wanted.has(diffId))
+    return (
+      imageBytes + segmentBytes + (await this.blobs.sweep({ isWanted: (digest) => wanted.has(digest), held }))
+    )
   }
 
+  /** Of all that a manifest needs: its blobs, and the diffIDs of its layers. */
   async #reachableFrom(root: Digest): Promise<readonly Digest[]> {
     try {
-      const { manifest } = await this.#open(root)
-      return [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]
+      const { manifest, config } = await this.#open(root)
+      return [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest), ...config.diffIds]
     } catch (error) {
       // A damaged image must not keep others from being removed; whoever opens it is told of the damage.
       if (error instanceof OciError) return []

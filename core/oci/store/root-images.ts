@@ -1,4 +1,4 @@
-// Finished root images: `<key>.squashfs` and beside it `<key>.json` with what a guest is started with. They are derived
+// Finished root images: `<key>.squashfs` or `<key>.erofs`, and beside it `<key>.json` with what a guest is started with. They are derived
 // from the store and can be made again, so they have no index: the key is computed from the manifest's digest.
 
 import { createHash } from 'node:crypto'
@@ -9,17 +9,20 @@ import { replaceFile, syncFolder, TEMPORARY_MARK, temporaryName } from '../../du
 import { type Digest, isDigest } from '../digest.ts'
 import { fromDiskError, hasCode } from '../errors.ts'
 import { runConfigSchema } from '../image-config.ts'
+import type { ImageFormat } from '../writers/image-format.ts'
 
 const digestSchema = z.string().refine(isDigest, 'is not a digest')
 
 /** The document beside a root image. */
 export const rootImageRecordSchema = z.object({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal(2),
+  /** Of the file system. */
+  format: z.enum(['squashfs', 'erofs']),
   imageDigest: digestSchema,
   configDigest: digestSchema,
   /** When the image was made, RFC 3339, as it says. */
   created: z.string().optional(),
-  /** Size of the squashfs file. */
+  /** Size of the image file. */
   sizeBytes: z.int().nonnegative(),
   /** Sum of the files' sizes. */
   uncompressedBytes: z.int().nonnegative(),
@@ -35,17 +38,20 @@ export interface RootImageFile {
   readonly record: RootImageRecord
 }
 
+/** What images are made: see `ImageFormat`. */
+export type RootImageFormat = Pick<ImageFormat, 'name' | 'version'>
+
 export class RootImages {
   readonly #folder: string
-  readonly #format: string
+  readonly #format: RootImageFormat
 
-  private constructor(folder: string, format: string) {
+  private constructor(folder: string, format: RootImageFormat) {
     this.#folder = folder
     this.#format = format
   }
 
-  /** Opens the folder and drops half-written files. `format` names writer, options and version: it is in the key. */
-  static async open(folder: string, format: string): Promise<RootImages> {
+  /** Opens the folder and drops half-written files. Images of `format` are found and added; its version is in the key. */
+  static async open(folder: string, format: RootImageFormat): Promise<RootImages> {
     await mkdir(folder, { recursive: true, mode: 0o755 })
     for (const name of await readdir(folder)) {
       if (name.includes(TEMPORARY_MARK)) await rm(path.join(folder, name))
@@ -58,7 +64,7 @@ export class RootImages {
     const key = this.#keyOf(imageDigest)
     const file = this.#pathOf(key)
     try {
-      const text = await readFile(recordPath(file), 'utf8')
+      const text = await readFile(this.#recordPathOf(key), 'utf8')
       const record = rootImageRecordSchema.safeParse(JSON.parse(text))
       const { size } = await stat(file)
       // A record of another version or a file of another size: as good as absent, it is built again.
@@ -81,7 +87,7 @@ export class RootImages {
     try {
       const record = await build(temporary)
       // The record first: an image without a record must not exist, a record without an image counts as nothing.
-      await replaceFile(recordPath(file), `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o444 })
+      await replaceFile(this.#recordPathOf(key), `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o444 })
       await chmod(temporary, 0o444)
       await syncFile(temporary)
       await rename(temporary, file)
@@ -93,30 +99,32 @@ export class RootImages {
     }
   }
 
-  /** Removes the root images whose manifest is not wanted; returns the bytes that became free. */
+  /** Removes the root images, of any format, whose manifest is not wanted; returns the bytes that became free. */
   async sweep(isWanted: (imageDigest: Digest) => boolean): Promise<number> {
     let freedBytes = 0
-    for (const key of await this.#keys()) {
+    for (const [key, names] of await this.#files()) {
       const record = await this.#readRecord(`${key}${RECORD_SUFFIX}`)
       if (record !== undefined && isWanted(record.imageDigest)) continue
-      const image = this.#pathOf(key)
-      freedBytes += await sizeOf(image)
-      await rm(image, { force: true })
-      await rm(recordPath(image), { force: true })
+      for (const name of names) {
+        const file = path.join(this.#folder, name)
+        if (!name.endsWith(RECORD_SUFFIX)) freedBytes += await sizeOf(file)
+        await rm(file, { force: true })
+      }
     }
     await syncFolder(this.#folder)
     return freedBytes
   }
 
-  /** Of all root images, records without an image, and images without a record. */
-  async #keys(): Promise<Set<string>> {
-    const keys = new Set<string>()
+  /** The files of all root images by key: images and records, also where one is missing. */
+  async #files(): Promise<Map<string, string[]>> {
+    const files = new Map<string, string[]>()
     for (const name of await readdir(this.#folder)) {
-      const [key, suffix, ...rest] = name.split('.')
-      const isOurs = rest.length === 0 && (`.${suffix}` === IMAGE_SUFFIX || `.${suffix}` === RECORD_SUFFIX)
-      if (key !== undefined && isOurs) keys.add(key)
+      const suffix = SUFFIXES.find((candidate) => name.endsWith(candidate))
+      if (suffix === undefined) continue
+      const key = name.slice(0, -suffix.length)
+      files.set(key, [...(files.get(key) ?? []), name])
     }
-    return keys
+    return files
   }
 
   async #readRecord(name: string): Promise<RootImageRecord | undefined> {
@@ -130,20 +138,21 @@ export class RootImages {
   }
 
   #keyOf(imageDigest: Digest): string {
-    return createHash('sha256').update(`${this.#format}\n${imageDigest}\n`).digest('hex')
+    const { name, version } = this.#format
+    return createHash('sha256').update(`${name} ${version}\n${imageDigest}\n`).digest('hex')
   }
 
   #pathOf(key: string): string {
-    return path.join(this.#folder, `${key}${IMAGE_SUFFIX}`)
+    return path.join(this.#folder, `${key}.${this.#format.name}`)
+  }
+
+  #recordPathOf(key: string): string {
+    return path.join(this.#folder, `${key}${RECORD_SUFFIX}`)
   }
 }
 
-const IMAGE_SUFFIX = '.squashfs'
 const RECORD_SUFFIX = '.json'
-
-function recordPath(imagePath: string): string {
-  return `${imagePath.slice(0, -IMAGE_SUFFIX.length)}${RECORD_SUFFIX}`
-}
+const SUFFIXES = ['.squashfs', '.erofs', RECORD_SUFFIX]
 
 async function syncFile(file: string): Promise<void> {
   const handle = await open(file, 'r')

@@ -14,6 +14,8 @@ export interface BinaryLayout<Name extends string> {
   readonly sizeBytes: number
   /** Values by field name; 64-bit ones up to 2^53-1, in `u64` also `NONE_64`. `extraBytes` of room follow the structure. */
   encode(values: Readonly<Record<Name, number>>, extraBytes?: number): Buffer
+  /** Encodes into bytes that are there; returns where the structure ends. */
+  encodeInto(bytes: Buffer, offset: number, values: Readonly<Record<Name, number>>): number
   decode(bytes: Buffer, offset?: number): Record<Name, number>
 }
 
@@ -27,9 +29,13 @@ export function binaryLayout<const Name extends string>(
     sizeBytes,
     encode(values, extraBytes = 0) {
       const bytes = Buffer.alloc(sizeBytes + extraBytes)
-      let offset = 0
-      for (const [name, type] of list) offset = writeField(bytes, offset, type, values[name])
+      this.encodeInto(bytes, 0, values)
       return bytes
+    },
+    encodeInto(bytes, offset, values) {
+      let end = offset
+      for (const [name, type] of list) end = writeField(bytes, end, type, values[name])
+      return end
     },
     decode(bytes, offset = 0) {
       const values = {} as Record<Name, number>

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import type { LayerFile } from '../../../core/oci/build-root-image.ts'
+import type { LayerFile } from '../../../core/oci/segments/testing/build-from-files.ts'
 
 export interface LayoutLayer extends LayerFile {
   readonly sizeBytes: number

@@ -17,6 +17,7 @@ interface Lane {
 
 export class BlockCompressor {
   readonly #level: number
+  readonly #laneCount: number
   readonly #lanes: Lane[] = []
   readonly #idle: Lane[] = []
   readonly #waiting: ((lane: Lane) => void)[] = []
@@ -24,13 +25,16 @@ export class BlockCompressor {
   /** `level` as zstd counts them, 1–22; `laneCount` blocks are compressed at the same time. */
   constructor(level: number, laneCount: number) {
     this.#level = level
-    for (let index = 0; index < laneCount; index++) this.#lanes.push(this.#openLane())
-    this.#idle.push(...this.#lanes)
+    this.#laneCount = laneCount
   }
 
   /** One zstd frame of the block. Blocks finish in any order. */
   async compress(block: Buffer): Promise<Buffer> {
-    const lane = this.#idle.pop() ?? (await new Promise<Lane>((resolve) => this.#waiting.push(resolve)))
+    const lane =
+      this.#idle.pop() ??
+      (this.#lanes.length < this.#laneCount
+        ? this.#openLane()
+        : await new Promise<Lane>((resolve) => this.#waiting.push(resolve)))
     try {
       await new Promise<void>((resolve, reject) => {
         lane.fail = reject
@@ -68,6 +72,7 @@ export class BlockCompressor {
     const lane: Lane = { stream, pieces: [], fail: null }
     stream.on('data', (piece: Buffer) => lane.pieces.push(piece))
     stream.on('error', (error) => lane.fail?.(error))
+    this.#lanes.push(lane)
     return lane
   }
 }

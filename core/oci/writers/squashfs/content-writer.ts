@@ -3,11 +3,11 @@
 
 import type { BlockBuffers } from './block-buffers.ts'
 import type { BlockQueue } from './block-queue.ts'
-import type { DuplicateRuns } from './duplicate-runs.ts'
-import { BLOCK_BYTES } from './format.ts'
+import type { DuplicateRuns, OpenRun } from './duplicate-runs.ts'
+import { BLOCK_BYTES, NONE_32 } from './format.ts'
 import type { FragmentPacker } from './fragment-packer.ts'
 import type { ImageOutput } from './image-output.ts'
-import { emptyContent, type StoredContent } from './stored-content.ts'
+import type { SegmentContent } from './segment-table.ts'
 
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES)
 
@@ -21,7 +21,10 @@ export interface ContentWriterParts {
 
 export class ContentWriter {
   readonly #parts: ContentWriterParts
-  #content: StoredContent | null = null
+  /** Whether a file is begun, its full blocks if it can have any, and the number of its tail. */
+  #isOpen = false
+  #run: OpenRun | null = null
+  #tail = NONE_32
   /** Bytes of the file that are still to come. */
   #left = 0
   /** A block that is being put together from pieces, and how much of it is there. */
@@ -32,12 +35,13 @@ export class ContentWriter {
     this.#parts = parts
   }
 
-  begin(sizeBytes: number): StoredContent {
-    if (this.#content !== null) throw new Error('a file is begun before the last one has ended')
-    this.#content = emptyContent(sizeBytes)
+  begin(sizeBytes: number): void {
+    if (this.#isOpen) throw new Error('a file is begun before the last one has ended')
+    this.#isOpen = true
     this.#left = sizeBytes
-    if (sizeBytes >= BLOCK_BYTES) this.#noteStart(this.#content)
-    return this.#content
+    this.#tail = NONE_32
+    this.#run = sizeBytes < BLOCK_BYTES ? null : { start: 0, blockSizes: [] }
+    if (this.#run !== null) this.#noteStart(this.#run)
   }
 
   write(chunk: Buffer): void {
@@ -68,9 +72,11 @@ export class ContentWriter {
     }
   }
 
-  end(): void {
-    if (this.#content === null || this.#left > 0) throw new Error('a file ends before its announced size')
-    this.#content = null
+  /** Ends the file. Where its blocks are is settled when the queue is drained. */
+  end(): SegmentContent {
+    if (!this.#isOpen || this.#left > 0) throw new Error('a file ends before its announced size')
+    this.#isOpen = false
+    return { run: this.#run, tail: this.#tail }
   }
 
   #collect(piece: Buffer, wanted: number): void {
@@ -86,13 +92,12 @@ export class ContentWriter {
 
   /** A full block, or the end of the file. `pooled` goes back to the pool when it is done with. */
   #emit(bytes: Buffer, pooled?: Buffer): void {
-    const content = this.#open()
     const release = (): void => {
       if (pooled !== undefined) this.#parts.buffers.give(pooled)
     }
     if (bytes.length < BLOCK_BYTES) {
-      this.#settle(content)
-      this.#parts.fragments.add(bytes, content)
+      this.#settle()
+      this.#tail = this.#parts.fragments.add(bytes)
       release()
       return
     }
@@ -101,38 +106,37 @@ export class ContentWriter {
       release()
       return
     }
-    const index = content.blockSizes.push(0) - 1
+    const { blockSizes } = this.#blocks()
+    const index = blockSizes.push(0) - 1
     this.#parts.queue.add(
       bytes,
       (_, storedSize) => {
-        content.blockSizes[index] = storedSize
+        blockSizes[index] = storedSize
       },
       release,
     )
-    if (this.#left === 0) this.#settle(content)
+    if (this.#left === 0) this.#settle()
   }
 
   #emitZeros(): void {
-    const content = this.#open()
-    content.blockSizes.push(0)
-    content.sparseBytes += BLOCK_BYTES
-    if (this.#left === 0) this.#settle(content)
+    this.#blocks().blockSizes.push(0)
+    if (this.#left === 0) this.#settle()
   }
 
-  #noteStart(content: StoredContent): void {
+  #noteStart(run: OpenRun): void {
     this.#parts.queue.afterBlocks(async () => {
-      content.start = this.#parts.output.position
+      run.start = this.#parts.output.position
     })
   }
 
   /** All full blocks are on their way: when they have arrived, an equal run may take their place. */
-  #settle(content: StoredContent): void {
-    if (content.blockSizes.length > 0)
-      this.#parts.queue.afterBlocks(() => this.#parts.duplicates.settle(content))
+  #settle(): void {
+    const run = this.#run
+    if (run !== null) this.#parts.queue.afterBlocks(() => this.#parts.duplicates.settle(run))
   }
 
-  #open(): StoredContent {
-    if (this.#content === null) throw new Error('bytes come while no file is begun')
-    return this.#content
+  #blocks(): OpenRun {
+    if (!this.#isOpen || this.#run === null) throw new Error('bytes come while no file is begun')
+    return this.#run
   }
 }

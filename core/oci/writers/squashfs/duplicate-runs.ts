@@ -3,37 +3,42 @@
 // no twin cost one look into a map.
 
 import type { ImageOutput } from './image-output.ts'
-import type { StoredContent } from './stored-content.ts'
+
+/** A run whose place is not settled yet. */
+export interface OpenRun {
+  start: number
+  readonly blockSizes: number[]
+}
 
 export class DuplicateRuns {
   readonly #output: ImageOutput
-  readonly #runs = new Map<string, StoredContent[]>()
+  readonly #runs = new Map<string, OpenRun[]>()
 
   constructor(output: ImageOutput) {
     this.#output = output
   }
 
-  /** Call when the blocks of `content` are the last thing in the output; may share an earlier run instead. */
-  async settle(content: StoredContent): Promise<void> {
-    const runBytes = this.#output.position - content.start
+  /** Call when the blocks of `run` are the last thing in the output; may share an earlier run instead. */
+  async settle(run: OpenRun): Promise<void> {
+    const runBytes = this.#output.position - run.start
     if (runBytes === 0) return
-    const key = `${content.blockSizes.length}/${runBytes}`
+    const key = `${run.blockSizes.length}/${runBytes}`
     const sameSize = this.#runs.get(key)
     if (sameSize === undefined) {
-      this.#runs.set(key, [content])
+      this.#runs.set(key, [run])
       return
     }
     for (const earlier of sameSize) {
-      if (!haveSameBlockSizes(earlier, content)) continue
-      if (!(await this.#output.areSame(earlier.start, content.start, runBytes))) continue
-      await this.#output.rewind(content.start)
-      content.start = earlier.start
+      if (!haveSameBlockSizes(earlier, run)) continue
+      if (!(await this.#output.areSame(earlier.start, run.start, runBytes))) continue
+      await this.#output.rewind(run.start)
+      run.start = earlier.start
       return
     }
-    sameSize.push(content)
+    sameSize.push(run)
   }
 }
 
-function haveSameBlockSizes(one: StoredContent, other: StoredContent): boolean {
+function haveSameBlockSizes(one: OpenRun, other: OpenRun): boolean {
   return one.blockSizes.every((size, index) => size === other.blockSizes[index])
 }

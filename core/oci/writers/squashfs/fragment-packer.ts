@@ -4,18 +4,14 @@
 import { hash } from 'node:crypto'
 import type { BlockBuffers } from './block-buffers.ts'
 import type { BlockQueue } from './block-queue.ts'
-import { BLOCK_BYTES, FRAGMENT_ENTRY } from './format.ts'
-import type { StoredContent } from './stored-content.ts'
-
-interface FragmentPlace {
-  readonly fragment: number
-  readonly offset: number
-}
+import { BLOCK_BYTES } from './format.ts'
+import type { StoredBlock, Tail } from './segment-table.ts'
 
 export class FragmentPacker {
   readonly #queue: BlockQueue
   readonly #buffers: BlockBuffers
-  readonly #places = new Map<string, FragmentPlace>()
+  readonly #known = new Map<string, number>()
+  readonly #tails: (Tail & { readonly digest: string })[] = []
   readonly #stored: { start: number; storedSize: number }[] = []
   #buffer: Buffer
   #length = 0
@@ -26,14 +22,18 @@ export class FragmentPacker {
     this.#buffer = buffers.take()
   }
 
-  /** Puts the end of a file, less than one block, into a fragment. The bytes are copied. */
-  add(tail: Buffer, content: StoredContent): void {
-    const digest = hash('sha256', tail, 'binary')
-    const known = this.#places.get(digest)
-    const place = known ?? this.#store(tail)
-    if (known === undefined) this.#places.set(digest, place)
-    content.fragment = place.fragment
-    content.fragmentOffset = place.offset
+  /** Puts the end of a file, less than one block, into a fragment; returns its number. The bytes are copied. */
+  add(bytes: Buffer): number {
+    const digest = hash('sha256', bytes, 'binary')
+    const known = this.#known.get(digest)
+    if (known !== undefined) return known
+    if (this.#length + bytes.length > BLOCK_BYTES) this.flush()
+    const place = { fragment: this.#stored.length, offset: this.#length, sizeBytes: bytes.length, digest }
+    bytes.copy(this.#buffer, this.#length)
+    this.#length += bytes.length
+    const number = this.#tails.push(place) - 1
+    this.#known.set(digest, number)
+    return number
   }
 
   /** Hands over the last, partly filled fragment. */
@@ -54,20 +54,13 @@ export class FragmentPacker {
     this.#length = 0
   }
 
-  get count(): number {
-    return this.#stored.length
+  /** The ends that have been added, by number. */
+  get tails(): readonly (Tail & { readonly digest: string })[] {
+    return this.#tails
   }
 
-  /** The entries of the fragment table; complete when the queue is drained. */
-  table(): Buffer {
-    return Buffer.concat(this.#stored.map((place) => FRAGMENT_ENTRY.encode({ ...place, unused: 0 })))
-  }
-
-  #store(tail: Buffer): FragmentPlace {
-    if (this.#length + tail.length > BLOCK_BYTES) this.flush()
-    const place = { fragment: this.#stored.length, offset: this.#length }
-    tail.copy(this.#buffer, this.#length)
-    this.#length += tail.length
-    return place
+  /** Where the fragments are; complete when the queue is drained. */
+  get fragments(): readonly StoredBlock[] {
+    return this.#stored
   }
 }

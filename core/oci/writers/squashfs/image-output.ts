@@ -1,10 +1,10 @@
 // The image file, written from front to back in large pieces, with a way back for what proves to be there already.
 
 import type { FileHandle } from 'node:fs/promises'
+import { areSameBytes } from '../copy-extents.ts'
 
 /** How much is collected before it is written. */
 const WRITE_BYTES = 1024 * 1024
-const COMPARE_BYTES = 256 * 1024
 
 export class ImageOutput {
   readonly #file: FileHandle
@@ -45,18 +45,11 @@ export class ImageOutput {
     }
   }
 
-  /** Whether `length` bytes at two places of the file are the same. */
-  async areSame(first: number, second: number, length: number): Promise<boolean> {
+  /** Whether `sizeBytes` at two places of the file are the same. */
+  async areSame(first: number, second: number, sizeBytes: number): Promise<boolean> {
     await this.flush()
-    const one = Buffer.allocUnsafe(Math.min(length, COMPARE_BYTES))
-    const other = Buffer.allocUnsafe(one.length)
-    for (let offset = 0; offset < length; offset += one.length) {
-      const size = Math.min(one.length, length - offset)
-      await this.#readFully(one.subarray(0, size), first + offset)
-      await this.#readFully(other.subarray(0, size), second + offset)
-      if (!one.subarray(0, size).equals(other.subarray(0, size))) return false
-    }
-    return true
+    const file = this.#file
+    return areSameBytes({ file, start: first, sizeBytes }, { file, start: second, sizeBytes })
   }
 
   /** Takes back all from `position` on; it is written over by what comes next. */
@@ -70,13 +63,5 @@ export class ImageOutput {
     await this.flush()
     await this.#file.truncate(this.#written)
     await this.#file.write(head, 0, head.length, 0)
-  }
-
-  async #readFully(target: Buffer, position: number): Promise<void> {
-    for (let offset = 0; offset < target.length; ) {
-      const { bytesRead } = await this.#file.read(target, offset, target.length - offset, position + offset)
-      if (bytesRead === 0) throw new Error(`the image file ends at ${position + offset}`)
-      offset += bytesRead
-    }
   }
 }

@@ -1,4 +1,4 @@
-// Where the content of a file went: what its inode will say.
+// Where the content of a file is in the image: what its inode will say.
 
 import { NONE_32 } from './format.ts'
 
@@ -7,7 +7,7 @@ export interface StoredContent {
   /** Where the first block is; the others follow it directly. */
   start: number
   /** Size of each full block as stored (with the flag for "not compressed"); 0 is a block of zeros that is not stored. */
-  readonly blockSizes: number[]
+  blockSizes: readonly number[]
   /** Bytes of the blocks that are not stored. */
   sparseBytes: number
   /** The fragment that holds the rest after the full blocks, or `NONE_32`. */
