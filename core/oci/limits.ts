@@ -38,6 +38,10 @@ export const LIMITS = {
   imageEntries: 4_000_000,
   archiveMembers: 100_000,
   redirects: 5,
+  /** A list of tags or referrers: its pages, bytes of one of them, and referrers of one image. */
+  listPages: 200,
+  listBytes: 16 * MIB,
+  referrers: 10_000,
   /** The document of one signature; how many of an image are looked at; what one statement may be on. */
   signatureBytes: 1 * MIB,
   signatures: 128,

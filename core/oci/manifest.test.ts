@@ -103,8 +103,8 @@ describe('parseImageManifest()', () => {
       }),
     ).toThrow('it is not an image but "application/vnd.cncf.helm.config.v1+json"')
     expect(() => readImage({ ...manifest, layers: [] })).toThrow('nothing to run')
-    const foreign = { ...layer, mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip' }
-    expect(() => readImage({ ...manifest, layers: [layer, foreign] })).toThrow('layer 2')
+    const other = { ...layer, mediaType: 'application/vnd.example.disk' }
+    expect(() => readImage({ ...manifest, layers: [layer, other] })).toThrow('layer 2')
     expect(() => readImage(index)).toThrow('index where a manifest belongs')
   })
 })

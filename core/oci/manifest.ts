@@ -7,13 +7,7 @@ import { checkSchema } from './check-schema.ts'
 import { type Digest, isDigest } from './digest.ts'
 import { OciError } from './errors.ts'
 import { LIMITS } from './limits.ts'
-import {
-  type DocumentKind,
-  documentKind,
-  isForeignLayer,
-  isImageConfig,
-  isReadableLayer,
-} from './media-types.ts'
+import { type DocumentKind, documentKind, isImageConfig, isReadableLayer } from './media-types.ts'
 import { parseStrictJson } from './strict-json.ts'
 
 const annotationsSchema = z.record(z.string(), z.string())
@@ -204,12 +198,9 @@ function requireRunnable(manifest: ImageManifest, what: string): void {
   if (manifest.layers.length === 0) throw corrupt(what, 'it has no layers, so there is nothing to run')
   for (const [position, layer] of manifest.layers.entries()) {
     if (isReadableLayer(layer.mediaType)) continue
-    const reason = isForeignLayer(layer.mediaType)
-      ? 'has to be fetched from somewhere else, which is not supported'
-      : 'is of a type that is not supported'
     throw new OciError(
       'oci.unsupported-media',
-      `Cannot use ${what}: layer ${position + 1} ("${layer.mediaType}") ${reason}`,
+      `Cannot use ${what}: layer ${position + 1} ("${layer.mediaType}") is of a type that is not supported`,
       {
         data: { mediaType: layer.mediaType },
       },

@@ -21,6 +21,15 @@ export const ACCEPTED_MANIFESTS = [
   MEDIA_TYPES.dockerManifest,
 ].join(', ')
 
+/** Layers that a registry need not have itself (image-spec layer.md "Non-Distributable Layers", Docker's foreign ones). */
+const FOREIGN_LAYERS: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.layer.nondistributable.v1.tar',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+])
+
 /** Layers that may be read, whatever compression their name says: the bytes decide (magic numbers). */
 const READABLE_LAYERS: ReadonlySet<string> = new Set([
   MEDIA_TYPES.ociLayer,
@@ -40,14 +49,14 @@ export function documentKind(mediaType: string): DocumentKind | undefined {
   return undefined
 }
 
-/** Whether a layer of this type is a tar archive that comes from the registry itself. */
+/** Whether a layer of this type is a tar archive. */
 export function isReadableLayer(mediaType: string): boolean {
-  return READABLE_LAYERS.has(mediaType)
+  return READABLE_LAYERS.has(mediaType) || isForeignLayer(mediaType)
 }
 
-/** Whether the layer's bytes live elsewhere (Windows base layers): nothing that a Linux guest needs. */
+/** Whether the layer's bytes may live elsewhere, where its descriptor's `urls` say. */
 export function isForeignLayer(mediaType: string): boolean {
-  return mediaType.includes('.nondistributable.') || mediaType.includes('.foreign.')
+  return FOREIGN_LAYERS.has(mediaType)
 }
 
 /** Whether the config blob describes an image (and not a Helm chart, a signature, an artifact). */

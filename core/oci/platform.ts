@@ -128,15 +128,21 @@ function rankOf(wanted: Platform, offered: Platform): number | undefined {
 }
 
 /** Variants that run where this platform is wanted, best first. */
-function runnable({ architecture, variant }: Required<Platform>): readonly string[] {
+function runnable({ architecture, variant }: NormalizedPlatform): readonly string[] {
   if (variant === '') return DEFAULT_VARIANTS[architecture] ?? ['']
   const known = VARIANTS[architecture] ?? []
   const position = known.indexOf(variant)
   return position === -1 ? [variant] : known.slice(0, position + 1).reverse()
 }
 
-function normalized(platform: Platform): Required<Platform> {
+interface NormalizedPlatform extends Platform {
+  /** Empty where none is named. */
+  readonly variant: string
+}
+
+function normalized(platform: Platform): NormalizedPlatform {
   const { os, architecture, variant } = platform
   if (os === '' || architecture === '') return { os, architecture, variant: variant ?? '' }
-  return { variant: '', ...parsePlatform(formatPlatform(platform)) }
+  const { variant: known = '', ...rest } = parsePlatform(formatPlatform(platform))
+  return { ...rest, variant: known }
 }

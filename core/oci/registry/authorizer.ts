@@ -1,20 +1,13 @@
-// Proves to a registry who asks: with basic authentication, or with a token from the server that the registry names
-// (distribution docs/spec/auth/token.md and oauth.md). Tokens are kept until they run out.
+// Proves to a registry who asks: with basic authentication, or with a token from the server that the registry names.
+// Tokens are kept until they run out, and got again when the registry no longer takes them.
 
-import { z } from 'zod'
-import { checkSchema } from '../check-schema.ts'
 import { OciError } from '../errors.ts'
-import { LIMITS } from '../limits.ts'
-import { parseStrictJson } from '../strict-json.ts'
-import { isTransientStatus, TransientFailure } from './backoff.ts'
 import type { Challenge } from './challenge.ts'
-import { type HttpClient, type HttpResponse, readBody } from './http-client.ts'
+import type { HttpClient } from './http-client.ts'
 import { mayReceiveCredentials, parseRealm } from './realm-policy.ts'
-
-/** A user's password or access token, or the identity token that `docker login` was given. */
-export type Credentials =
-  | { readonly username: string; readonly password: string }
-  | { readonly identityToken: string }
+import type { Credentials } from './registry-access.ts'
+import { basicHeader, requestToken } from './token-request.ts'
+import { readOnlyScopes } from './token-scope.ts'
 
 export interface AuthorizerOptions {
   /** `https://host:port` of the registry. */
@@ -22,26 +15,36 @@ export interface AuthorizerOptions {
   readonly credentials?: Credentials | undefined
   /** Hosts of token servers that the user has approved. */
   readonly trustedHosts: readonly string[]
+  /** What tokens are for; undefined for the login alone. */
+  readonly scope: string | undefined
   /** The client for a URL: the registry's own, or the guarded one. */
   readonly clientFor: (url: URL) => HttpClient
+  /** Milliseconds since 1970. */
+  readonly now?: (() => number) | undefined
 }
 
-const tokenSchema = z.object({
-  token: z.string().optional(),
-  access_token: z.string().optional(),
-  expires_in: z.number().optional(),
-})
+/** A 401 of the registry. */
+export interface Demand {
+  readonly challenges: readonly Challenge[]
+  /** The header that it did not take, if one was sent. */
+  readonly refused: string | undefined
+  /** Whether that header was got for this very request: if nothing new is asked for, the registry means it. */
+  readonly isRepeated: boolean
+  readonly signal?: AbortSignal | undefined
+}
 
-/** distribution's token.md: a token without a time lives for 60 seconds. */
-const DEFAULT_LIFETIME_SECONDS = 60
+interface Proof {
+  readonly value: string
+  readonly expiresAtMs: number
+}
+
 /** Given back early, so that it does not run out on its way. */
 const MARGIN_MS = 5_000
-/** RFC 9110 §11.6.2 allows more; a header with anything else in it would be refused or split. */
-const HEADER_VALUE = /^[\x21-\x7e]+$/
 
 export class Authorizer {
   readonly #options: AuthorizerOptions
-  #header: { value: string; expiresAtMs: number } | undefined
+  readonly #scopes: Set<string>
+  #proof: Proof | undefined
   /** A token request under way, for all who wait for it. */
   #pending: Promise<void> | undefined
   /** A token server that was not told the credentials. */
@@ -49,155 +52,125 @@ export class Authorizer {
 
   constructor(options: AuthorizerOptions) {
     this.#options = options
+    this.#scopes = new Set(options.scope === undefined ? [] : [options.scope])
   }
 
   /** The Authorization header to send, if there is one already. */
   get header(): string | undefined {
-    if (this.#header === undefined || Date.now() > this.#header.expiresAtMs) return undefined
-    return this.#header.value
+    if (this.#proof === undefined || this.#now() > this.#proof.expiresAtMs) return undefined
+    return this.#proof.value
   }
 
   /**
-   * Gets what the registry asks for in a 401. `refused` is the header that it did not take, if one was sent.
-   * Throws `oci.auth-required`, `oci.auth-failed`, `oci.realm-not-trusted`.
+   * Gets what the registry asks for in a 401. Throws `oci.auth-required`, `oci.auth-failed`, `oci.realm-not-trusted`,
+   * `oci.registry` when it asks for what nobody can give, and what the token request throws.
    */
-  async answer(
-    challenges: readonly Challenge[],
-    scope: string,
-    refused: string | undefined,
-    signal?: AbortSignal,
-  ): Promise<void> {
+  async answer(demand: Demand): Promise<void> {
     // Somebody else has got a new one meanwhile.
-    if (this.header !== undefined && this.header !== refused) return
-    this.#pending ??= this.#answer(challenges, scope, refused, signal).finally(() => {
+    if (this.header !== undefined && this.header !== demand.refused) return
+    this.#pending ??= this.#answer(demand).finally(() => {
       this.#pending = undefined
     })
     await this.#pending
   }
 
-  /** The error for a request that was refused although everything was tried. */
-  refusal(): OciError {
-    const { registry, credentials } = this.#options
+  /** The error for a request that was refused although everything was tried. `reason` ends the sentence. */
+  refusal(reason = ''): OciError {
+    const { host } = this.#options.registry
     if (this.#withheldFrom !== undefined) {
       return new OciError(
         'oci.realm-not-trusted',
-        `Cannot log in to ${registry.host}: it wants the credentials sent to ${this.#withheldFrom}`,
+        `Cannot log in to ${host}: it wants the credentials sent to ${this.#withheldFrom}`,
         {
           hint: 'They were not sent. Approve that host if it belongs to the registry.',
           data: { host: this.#withheldFrom },
         },
       )
     }
-    return credentials === undefined
+    return this.#options.credentials === undefined
       ? new OciError(
           'oci.auth-required',
-          `Cannot read from ${registry.host}: it wants a login, or there is no such image`,
-          {
-            hint: `Give credentials for ${registry.host}, or check the name.`,
-          },
+          `Cannot read from ${host}: it wants a login, or there is no such image${reason}`,
+          { hint: `Give credentials for ${host}, or check the name.`, data: { host } },
         )
       : new OciError(
           'oci.auth-failed',
-          `Cannot log in to ${registry.host}: it refused the credentials or this user may not read the image`,
+          `Cannot log in to ${host}: it refused the credentials or this user may not read the image${reason}`,
+          { data: { host } },
         )
   }
 
-  async #answer(
-    challenges: readonly Challenge[],
-    scope: string,
-    refused: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #answer(demand: Demand): Promise<void> {
+    const { challenges, refused } = demand
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
-    if (bearer !== undefined) return this.#fetchToken(bearer, scope, signal)
-    const basic = challenges.find(({ scheme }) => scheme === 'basic')
-    if (basic === undefined) {
-      const offered = challenges.map(({ scheme }) => scheme).join(', ') || 'none'
-      throw new OciError(
-        'oci.registry',
-        `Cannot log in to ${this.#options.registry.host}: it offers no method that is supported (${offered})`,
-      )
+    const canUseBasic = this.#basicValue() !== undefined && offersBasic(challenges)
+    if (bearer !== undefined) {
+      const realm = this.#realmOf(bearer, canUseBasic)
+      if (realm !== undefined) return this.#fetchToken(realm, bearer, demand)
     }
-    const { credentials } = this.#options
-    if (credentials === undefined || 'identityToken' in credentials) throw this.refusal()
-    const value = basicHeader(credentials)
-    if (value === refused) throw this.refusal()
-    this.#header = { value, expiresAtMs: Number.POSITIVE_INFINITY }
+    if (!offersBasic(challenges)) throw this.#unsupported(challenges)
+    const value = this.#basicValue()
+    if (value === undefined || value === refused) throw this.refusal()
+    this.#proof = { value, expiresAtMs: Number.POSITIVE_INFINITY }
   }
 
-  async #fetchToken(
-    { parameters }: Challenge,
-    scope: string,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { registry, credentials, trustedHosts } = this.#options
-    const realm = parseRealm(parameters.realm, registry)
+  /**
+   * Where to get a token; undefined where basic authentication with the registry itself is the better way: the token
+   * server is none, or may not see the credentials.
+   */
+  #realmOf({ parameters }: Challenge, canUseBasic: boolean): URL | undefined {
+    const { registry, trustedHosts } = this.#options
+    try {
+      const realm = parseRealm(parameters.realm, registry)
+      return canUseBasic && !mayReceiveCredentials(realm, registry, trustedHosts) ? undefined : realm
+    } catch (error) {
+      if (canUseBasic) return undefined
+      throw error
+    }
+  }
+
+  async #fetchToken(realm: URL, { parameters }: Challenge, { isRepeated, signal }: Demand): Promise<void> {
+    const { registry, credentials, trustedHosts, clientFor } = this.#options
+    const news = readOnlyScopes(parameters.scope).filter((scope) => !this.#scopes.has(scope))
+    if (isRepeated && news.length === 0) throw this.refusal()
+    // Servers that go by the scope that they name get it beside ours only when ours was not enough.
+    if (isRepeated || this.#scopes.size === 0) for (const scope of news) this.#scopes.add(scope)
     const isTrusted = mayReceiveCredentials(realm, registry, trustedHosts)
     this.#withheldFrom = credentials !== undefined && !isTrusted ? realm.host : undefined
-    const sent = isTrusted ? credentials : undefined
-    const response = await this.#requestToken(
+    const token = await requestToken(clientFor(realm), {
       realm,
-      { service: parameters.service, scope, credentials: sent },
+      service: parameters.service,
+      scopes: [...this.#scopes],
+      credentials: isTrusted ? credentials : undefined,
+      registry: registry.host,
       signal,
-    )
-    const what = `the answer of the token server ${realm.host}`
-    if (response.status === 401 || response.status === 403) {
-      await response.discard()
-      throw this.refusal()
+    })
+    if (token === undefined) {
+      throw this.refusal(realm.host === registry.host ? '' : ` (so says its token server ${realm.host})`)
     }
-    if (response.status !== 200) {
-      await response.discard()
-      const error = new OciError(
-        'oci.registry',
-        `Cannot log in to ${registry.host}: its token server ${realm.host} answered ${response.status}`,
-      )
-      throw isTransientStatus(response.status) ? new TransientFailure(error) : error
-    }
-    const answer = checkSchema(
-      tokenSchema,
-      parseStrictJson(await readBody(response, LIMITS.tokenBytes, what), what),
-      what,
-    )
-    const token = answer.token ?? answer.access_token
-    if (token === undefined || !HEADER_VALUE.test(token)) {
-      throw new OciError(
-        'oci.registry',
-        `Cannot log in to ${registry.host}: its token server ${realm.host} gave no usable token`,
-      )
-    }
-    const lifetimeMs = Math.max(DEFAULT_LIFETIME_SECONDS, answer.expires_in ?? 0) * 1000
-    this.#header = { value: `Bearer ${token}`, expiresAtMs: Date.now() + lifetimeMs - MARGIN_MS }
+    const expiresAtMs = this.#now() + token.lifetimeSeconds * 1000 - MARGIN_MS
+    this.#proof = { value: `Bearer ${token.value}`, expiresAtMs }
   }
 
-  /** GET with basic authentication or anonymously; POST (OAuth 2) with an identity token. Redirects are not followed. */
-  async #requestToken(
-    realm: URL,
-    {
-      service,
-      scope,
-      credentials,
-    }: { service: string | undefined; scope: string; credentials: Credentials | undefined },
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
-    const client = this.#options.clientFor(realm)
-    const fields = { scope, ...(service === undefined ? {} : { service }) }
-    if (credentials !== undefined && 'identityToken' in credentials) {
-      const body = new URLSearchParams({
-        grant_type: 'refresh_token',
-        client_id: 'bulkhead',
-        refresh_token: credentials.identityToken,
-        ...fields,
-      }).toString()
-      const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-      return client.send(realm, { method: 'POST', headers, body, signal })
-    }
-    const url = new URL(realm)
-    for (const [name, value] of Object.entries(fields)) url.searchParams.set(name, value)
-    const headers = credentials === undefined ? undefined : { authorization: basicHeader(credentials) }
-    return client.send(url, { method: 'GET', headers: headers ?? {}, signal })
+  #basicValue(): string | undefined {
+    const { credentials } = this.#options
+    return credentials === undefined || 'identityToken' in credentials ? undefined : basicHeader(credentials)
+  }
+
+  #unsupported(challenges: readonly Challenge[]): OciError {
+    const offered = challenges.map(({ scheme }) => scheme).join(', ')
+    return new OciError(
+      'oci.registry',
+      `Cannot log in to ${this.#options.registry.host}: it offers no method that is supported (${offered})`,
+    )
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? Date.now()
   }
 }
 
-function basicHeader({ username, password }: { username: string; password: string }): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+/** A server that wants a login and does not say how gets what every server takes. */
+function offersBasic(challenges: readonly Challenge[]): boolean {
+  return challenges.length === 0 || challenges.some(({ scheme }) => scheme === 'basic')
 }

@@ -10,6 +10,8 @@ export interface RetryPolicy {
   readonly baseDelayMs: number
   /** A server that asks for more patience than this is not waited for. */
   readonly maxDelayMs: number
+  /** Waits between two tries; rejects when the signal is aborted. The clock's own when left out. */
+  readonly wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined
 }
 
 export const DEFAULT_RETRY_POLICY: RetryPolicy = { attempts: 5, baseDelayMs: 500, maxDelayMs: 60_000 }
@@ -56,7 +58,7 @@ export async function retrying<T>(
       if (hasProgressed?.() === true) tries = 1
       const waitMs = error.retryAfterMs ?? policy.baseDelayMs * 2 ** (tries - 1) * (0.5 + Math.random() / 2)
       if (tries >= policy.attempts || (error.retryAfterMs ?? 0) > policy.maxDelayMs) throw error.error
-      await sleep(Math.min(waitMs, policy.maxDelayMs), signal, action)
+      await sleep(Math.min(waitMs, policy.maxDelayMs), signal, action, policy.wait)
     }
   }
 }
@@ -64,14 +66,20 @@ export async function retrying<T>(
 /** The Retry-After header (RFC 9110 §10.2.3), seconds or a date, in milliseconds from `nowMs`. */
 export function parseRetryAfter(header: string | undefined, nowMs: number): number | undefined {
   if (header === undefined) return undefined
-  if (/^\d+$/.test(header)) return Number(header) * 1000
+  if (/^\d+$/.test(header.trim())) return Number(header) * 1000
   const dateMs = Date.parse(header)
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs)
 }
 
-async function sleep(ms: number, signal: AbortSignal | undefined, action: string): Promise<void> {
+async function sleep(
+  ms: number,
+  signal: AbortSignal | undefined,
+  action: string,
+  wait: RetryPolicy['wait'] = (span, aborted) =>
+    delay(span, undefined, aborted === undefined ? {} : { signal: aborted }),
+): Promise<void> {
   try {
-    await delay(ms, undefined, signal === undefined ? {} : { signal })
+    await wait(ms, signal)
   } catch (error) {
     throw cancelled(action, error)
   }

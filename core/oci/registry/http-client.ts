@@ -1,11 +1,14 @@
 // One HTTP request at a time, with undici: no cookies, no decoding of bodies (a blob's digest is that of the bytes on the
-// wire), redirects only as far as the caller lets them. System errors become errors that people understand.
+// wire), redirects only as far as the caller lets them, through a proxy where the settings say so.
 
-import { getCACertificates } from 'node:tls'
-import { Agent, request } from 'undici'
-import { cancelled, OciError } from '../errors.ts'
+import { createSecureContext, getCACertificates, type SecureContextOptions } from 'node:tls'
+import { Agent, type Dispatcher, ProxyAgent, request } from 'undici'
+import { OciError } from '../errors.ts'
 import { guardedLookup, type Reach, requireReach } from './address-policy.ts'
-import { TransientFailure } from './backoff.ts'
+import { fromHttpError } from './http-errors.ts'
+import { ProxyRules } from './proxy-rules.ts'
+import type { EndpointAccess, ProxySettings } from './registry-access.ts'
+import { atPace, DEFAULT_TIME_LIMITS, type TimeLimits } from './time-limits.ts'
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST'
@@ -25,63 +28,98 @@ export interface HttpResponse {
   discard(): Promise<void>
 }
 
-const CONNECT_TIMEOUT_MS = 15_000
-/** How long a server may think, and how long a body may stand still. */
-const SILENCE_TIMEOUT_MS = 60_000
+export interface HttpClientOptions
+  extends Pick<EndpointAccess, 'certificateAuthority' | 'clientCertificate'> {
+  readonly proxy?: ProxySettings | undefined
+  /** Hosts closer to this machine than that are refused. */
+  readonly limit?: Reach | undefined
+  readonly timeLimits?: TimeLimits | undefined
+}
+
 const CONNECTIONS_PER_HOST = 8
+/** What is read of a body that nobody wants, to keep its connection. */
+const DISCARD_BYTES = 64 * 1024
+const DISCARD_MS = 2_000
 
 export class HttpClient implements AsyncDisposable {
-  readonly #agent: Agent
+  readonly #direct: Agent
+  readonly #proxies = new Map<string, ProxyAgent>()
+  readonly #rules: ProxyRules
+  readonly #tls: TlsOptions
   readonly #limit: Reach | undefined
+  readonly #timeLimits: TimeLimits
 
-  /**
-   * `certificateAuthority` is PEM text, trusted beside the system's. With `limit`, hosts closer to this machine than that
-   * are refused.
-   */
-  constructor({
-    certificateAuthority,
-    limit,
-  }: { certificateAuthority?: string | undefined; limit?: Reach | undefined }) {
+  /** Throws `oci.bad-proxy`, `oci.tls` for a client certificate that is none. */
+  constructor({ proxy, limit, timeLimits = DEFAULT_TIME_LIMITS, ...trust }: HttpClientOptions) {
     this.#limit = limit
-    this.#agent = new Agent({
+    this.#timeLimits = timeLimits
+    this.#rules = new ProxyRules(proxy)
+    this.#tls = tlsOptions(trust)
+    this.#direct = new Agent({
       connections: CONNECTIONS_PER_HOST,
-      headersTimeout: SILENCE_TIMEOUT_MS,
-      bodyTimeout: SILENCE_TIMEOUT_MS,
       allowH2: false,
       connect: {
-        timeout: CONNECT_TIMEOUT_MS,
-        ca: trustedCertificates(certificateAuthority),
+        timeout: timeLimits.connectMs,
+        ...this.#tls,
         ...(limit === undefined ? {} : { lookup: guardedLookup(limit) }),
       },
     })
   }
 
+  /** The proxy that requests to this URL go through. */
+  proxyFor(url: URL): URL | undefined {
+    return this.#rules.proxyFor(url)
+  }
+
   /** Sends one request. Throws `TransientFailure`, `oci.offline`, `oci.tls`, `oci.address-not-allowed`, `oci.cancelled`. */
   async send(url: URL, { method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+    // Careful: behind a proxy this is all that is checked. The proxy looks names up by itself, so a name that leads into
+    // its network cannot be seen from here; keeping clients away from there is then the proxy's business.
     if (this.#limit !== undefined) requireReach(url, this.#limit)
+    const proxy = this.#rules.proxyFor(url)
+    const toError = (error: unknown) => fromHttpError(error, { url, proxy, signal })
     try {
       const response = await request(url, {
-        dispatcher: this.#agent,
+        dispatcher: proxy === undefined ? this.#direct : this.#through(proxy),
         method,
         headers: { 'user-agent': 'bulkhead', 'accept-encoding': 'identity', ...headers },
         body: body ?? null,
         signal: signal ?? null,
+        headersTimeout: this.#timeLimits.silenceMs,
+        bodyTimeout: this.#timeLimits.silenceMs,
       })
       return {
         status: response.statusCode,
         header: (name) => joined(response.headers[name]),
         headers: (name) => [response.headers[name] ?? []].flat(),
-        body: translated(response.body, url, signal),
-        discard: () => response.body.dump(),
+        body: translated(atPace(response.body, this.#timeLimits, url.host), toError),
+        discard: () => discard(response.body),
       }
     } catch (error) {
-      throw translate(error, url, signal)
+      throw toError(error)
     }
   }
 
   /** Ends all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy()
+    await Promise.all([this.#direct, ...this.#proxies.values()].map((dispatcher) => dispatcher.destroy()))
+  }
+
+  /** HTTPS goes through a tunnel (CONNECT), plain HTTP is forwarded (RFC 9112 §3.2.2 absolute-form). */
+  #through(proxy: URL): ProxyAgent {
+    const known = this.#proxies.get(proxy.href)
+    if (known !== undefined) return known
+    const agent = new ProxyAgent({
+      uri: proxy.href,
+      connections: CONNECTIONS_PER_HOST,
+      allowH2: false,
+      connectTimeout: this.#timeLimits.connectMs,
+      requestTls: this.#tls,
+      // The client certificate is the registry's business, not the proxy's.
+      proxyTls: { ca: this.#tls.ca },
+    })
+    this.#proxies.set(proxy.href, agent)
+    return agent
   }
 }
 
@@ -100,85 +138,55 @@ export async function readBody(response: HttpResponse, limitBytes: number, what:
 
 async function* translated(
   body: AsyncIterable<Buffer>,
-  url: URL,
-  signal: AbortSignal | undefined,
+  toError: (error: unknown) => unknown,
 ): AsyncGenerator<Buffer, void, void> {
   try {
     yield* body
   } catch (error) {
-    throw translate(error, url, signal)
+    throw toError(error)
   }
 }
 
-/** Failures to reach the host at all; trying again at once seldom helps. */
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'its name is not known',
-  EAI_AGAIN: 'no name server answers',
-  ECONNREFUSED: 'nothing listens there',
-  EHOSTUNREACH: 'there is no way to it',
-  ENETUNREACH: 'there is no network',
-  ETIMEDOUT: 'it does not answer',
-  UND_ERR_CONNECT_TIMEOUT: 'it does not answer',
-}
-
-/** Connections that broke while in use. */
-const BROKEN: ReadonlySet<string> = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'UND_ERR_SOCKET',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-  'UND_ERR_ABORTED',
-])
-
-/** Certificate errors of OpenSSL as Node names them (node:tls "X509 certificate error codes"), and protocol errors. */
-const TLS_CODE =
-  /^(?:CERT_|ERR_TLS_|ERR_SSL_|EPROTO$|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/
-
-function translate(error: unknown, url: URL, signal: AbortSignal | undefined): unknown {
-  if (error instanceof OciError || error instanceof TransientFailure) return error
-  if (signal?.aborted === true) return cancelled(`reach ${url.host}`, error)
-  const code = systemCode(error)
-  const unreachable = UNREACHABLE[code]
-  if (unreachable !== undefined) {
-    const failure = new OciError('oci.offline', `Cannot reach ${url.host}: ${unreachable}`, {
-      cause: error,
-      data: { code },
-    })
-    return code === 'EAI_AGAIN' || code === 'ETIMEDOUT' ? new TransientFailure(failure) : failure
+async function discard(body: Dispatcher.ResponseData['body']): Promise<void> {
+  try {
+    await body.dump({ limit: DISCARD_BYTES, signal: AbortSignal.timeout(DISCARD_MS) })
+  } catch {
+    // Nobody wants it: a body that breaks or does not end costs the connection and nothing else.
   }
-  if (TLS_CODE.test(code)) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : code
-    return new OciError('oci.tls', `Cannot reach ${url.host} securely: ${reason}`, {
-      hint: isProtocolError(code)
-        ? 'The registry seems to speak plain HTTP; allow it explicitly if that is what you want.'
-        : 'Give the certificate of the authority that signed for this registry.',
-      cause: error,
-      data: { code },
-    })
-  }
-  const failure = new OciError('oci.offline', `Cannot reach ${url.host}: the connection broke`, {
-    cause: error,
-    data: { code },
-  })
-  return BROKEN.has(code) ? new TransientFailure(failure) : failure
-}
-
-/** Whether the other side did not speak TLS at all. */
-export function isProtocolError(code: unknown): boolean {
-  return typeof code === 'string' && (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
-}
-
-function systemCode(error: unknown): string {
-  // happy eyeballs: every address failed, each with an error of its own
-  const first = error instanceof AggregateError ? error.errors[0] : error
-  const code = typeof first === 'object' && first !== null && 'code' in first ? first.code : undefined
-  return typeof code === 'string' ? code : ''
 }
 
 function joined(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value
+}
+
+interface TlsOptions {
+  readonly ca: string[]
+  readonly cert?: string
+  readonly key?: string
+}
+
+function tlsOptions({
+  certificateAuthority,
+  clientCertificate,
+}: Pick<HttpClientOptions, 'certificateAuthority' | 'clientCertificate'>): TlsOptions {
+  if (certificateAuthority !== undefined)
+    requireUsable({ ca: certificateAuthority }, 'the certificate of the authority: it is not PEM text')
+  const ca = trustedCertificates(certificateAuthority)
+  if (clientCertificate === undefined) return { ca }
+  const { certificate: cert, key } = clientCertificate
+  requireUsable(
+    { cert, key },
+    'the client certificate: it and its key are not PEM text that belongs together',
+  )
+  return { ca, cert, key }
+}
+
+function requireUsable(options: SecureContextOptions, complaint: string): void {
+  try {
+    createSecureContext(options)
+  } catch (cause) {
+    throw new OciError('oci.tls', `Cannot use ${complaint}`, { cause })
+  }
 }
 
 let systemCertificates: readonly string[] | undefined

@@ -16,25 +16,46 @@ import {
 } from '../reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { transferImage } from '../transfer.ts'
-import type { Credentials } from './authorizer.ts'
+import type { ArtifactSource } from './artifact-source.ts'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './backoff.ts'
-import { RegistryConnection } from './registry-connection.ts'
+import type { RegistryAccess } from './registry-access.ts'
+import { RegistryArtifacts } from './registry-artifacts.ts'
 import { RegistrySource } from './registry-source.ts'
+import { RepositoryServers } from './repository-servers.ts'
+import type { TimeLimits } from './time-limits.ts'
 
-export interface PullRequest {
+export interface PullRequest extends RegistryAccess {
   /** As a person writes it. */
   readonly reference: string
   readonly platform?: Platform | undefined
-  readonly credentials?: Credentials | undefined
-  readonly plainHttp?: boolean | undefined
-  /** PEM text of a certificate authority to trust beside the system's. */
-  readonly certificateAuthority?: string | undefined
-  /** Hosts of token servers that may see the credentials. */
-  readonly trustedRealms?: readonly string[] | undefined
 }
+
+/** What is about to be pulled. */
+export interface PulledImage {
+  /** The name that it is asked for by. */
+  readonly reference: ImageReference
+  /** Of its manifest. */
+  readonly digest: Digest
+  /** Of the index that the name leads to, where it leads to one. */
+  readonly indexDigest?: Digest | undefined
+}
+
+/**
+ * Looks at an image when its manifest is known, before any layer is fetched and before anything is stored, and also when
+ * the store has it already. Throws to stop the pull.
+ */
+export type PullPolicy = (
+  image: PulledImage,
+  artifacts: ArtifactSource,
+  signal: AbortSignal | undefined,
+) => Promise<void>
 
 export interface PullOptions {
   readonly retryPolicy?: RetryPolicy | undefined
+  readonly timeLimits?: TimeLimits | undefined
+  readonly policy?: PullPolicy | undefined
+  /** Told of mirrors that were passed over. */
+  readonly log?: ((message: string) => void) | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: OnProgress | undefined
 }
@@ -48,46 +69,65 @@ export interface PullResult {
   readonly isNew: boolean
 }
 
-/** Pulls an image into the store. The errors are those of `OciErrorCode`. */
+/** Pulls an image into the store. The errors are those of `OciErrorCode`, and of the policy. */
 export async function pullImage(
-  request: PullRequest,
+  { reference: text, platform = machinePlatform(), ...access }: PullRequest,
   store: ImageStore,
-  { retryPolicy = DEFAULT_RETRY_POLICY, signal, onProgress }: PullOptions = {},
+  { retryPolicy = DEFAULT_RETRY_POLICY, timeLimits, policy, log, signal, onProgress }: PullOptions = {},
 ): Promise<PullResult> {
-  const asked = parseReference(request.reference)
+  const asked = parseReference(text)
   // With a digest the tag says nothing more: it is neither asked for nor kept.
   const reference = asked.digest === undefined ? asked : atDigest(asked, asked.digest)
-  const platform = request.platform ?? machinePlatform()
+  const name = familiarReference(reference)
   onProgress?.({ phase: 'resolve', bytesDone: 0, bytesTotal: 0, layers: [] })
-  const stored = { store, reference, platform }
-  const known = reference.digest === undefined ? undefined : await findStored(stored, reference.digest)
-  if (known !== undefined) return known
-  await using connection = await RegistryConnection.open(reference, { ...request, signal })
-  const source = new RegistrySource(connection, reference, retryPolicy)
+  await using servers = new RepositoryServers(reference, access, { retryPolicy, timeLimits, log })
+  const { foreignLayers: allowForeign } = access
+  const source = new RegistrySource({ servers, reference, retryPolicy, allowForeign })
+  const check = async (image: Omit<PulledImage, 'reference'>) =>
+    policy?.({ reference: asked, ...image }, new RegistryArtifacts(servers, signal), signal)
+
   const current = await source.peekDigest(signal)
-  const unchanged = current === undefined ? undefined : await findStored(stored, current)
-  if (unchanged !== undefined) return unchanged
-  const options = { store, source, platform, signal, name: familiarReference(reference), onProgress }
+  const stored = current === undefined ? undefined : await findStored({ store, reference, platform }, current)
+  if (stored !== undefined) {
+    const { indexDigest, ...result } = stored
+    await check({ digest: result.digest, indexDigest })
+    return result
+  }
   const root = await source.resolve(current, signal)
-  const located = await locateManifest(root, options)
-  using hold = store.blobs.hold()
-  await transferImage(located, hold, { ...options, phase: 'download', parallel: PARALLEL_DOWNLOADS })
+  const located = await locateManifest(root, { source, name, platform, signal })
   const { mediaType, digest, size } = located.descriptor
   const indexDigest = digest === root.digest ? undefined : root.digest
+  await check({ digest, indexDigest })
+  using hold = store.blobs.hold()
+  await transferImage(located, hold, {
+    store,
+    source,
+    name,
+    platform,
+    phase: 'download',
+    parallel: PARALLEL_DOWNLOADS,
+    signal,
+    onProgress: (progress) => onProgress?.({ ...progress, ...rateLimitOf(source) }),
+  })
   await store.setReference(reference, { mediaType, digest, size }, { indexDigest })
   return { reference: formatReference(reference), digest, isNew: true }
+}
+
+function rateLimitOf({ rateLimit }: RegistrySource): Pick<RegistrySource, 'rateLimit'> | undefined {
+  return rateLimit === undefined ? undefined : { rateLimit }
 }
 
 /** The image in the store, if the name leads to this digest there too and the platform is the one asked for. */
 async function findStored(
   { store, reference, platform }: { store: ImageStore; reference: ImageReference; platform: Platform },
   digest: Digest,
-): Promise<PullResult | undefined> {
+): Promise<(PullResult & { readonly indexDigest: Digest | undefined }) | undefined> {
   const stored = await store.findReference(reference)
   if (stored === undefined || (stored.manifest.digest !== digest && stored.indexDigest !== digest))
     return undefined
   const { manifest, config } = await store.openReference(stored)
   if (config.platform.architecture !== '' && !platformFits(platform, config.platform)) return undefined
   for (const layer of manifest.layers) if (!(await store.blobs.has(layer))) return undefined
-  return { reference: stored.name, digest: stored.manifest.digest, isNew: false }
+  const { indexDigest } = stored
+  return { reference: stored.name, digest: stored.manifest.digest, isNew: false, indexDigest }
 }

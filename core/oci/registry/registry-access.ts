@@ -1,6 +1,9 @@
 // How a registry is to be reached: what the user gives with a request, and what the host's settings have for it.
 
-import type { Credentials } from './authorizer.ts'
+/** A user's password or access token, or the identity token that `docker login` was given. */
+export type Credentials =
+  | { readonly username: string; readonly password: string }
+  | { readonly identityToken: string }
 
 /** What to show to a server that asks for a certificate; PEM text. */
 export interface ClientCertificate {
@@ -42,4 +45,9 @@ export interface RegistryAccess extends EndpointAccess {
   readonly proxy?: ProxySettings | undefined
   /** Asked in this order, before the registry itself. */
   readonly mirrors?: readonly MirrorEndpoint[] | undefined
+  /**
+   * Layers that a manifest says are kept elsewhere (`urls` of non-distributable layers) may be fetched from there: over
+   * HTTPS and without credentials. Not allowed when left out.
+   */
+  readonly foreignLayers?: boolean | undefined
 }

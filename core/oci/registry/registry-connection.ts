@@ -1,45 +1,59 @@
-// Speaks the distribution API (distribution-spec) with one registry: finds out whether it is on HTTPS, logs in when
-// asked, follows redirects to where blobs are kept, and never takes credentials there.
+// Speaks the distribution API (distribution-spec) with one server: finds out whether it is on HTTPS, logs in when asked,
+// follows redirects to where blobs are kept, and never takes credentials there.
 
-import { hasCode, OciError } from '../errors.ts'
+import { OciError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { type ImageReference, registryEndpoint } from '../reference.ts'
-import { isLoopbackHost, type Reach, reachOfHost } from './address-policy.ts'
-import { Authorizer, type Credentials } from './authorizer.ts'
-import { isTransientStatus, parseRetryAfter, TransientFailure } from './backoff.ts'
+import { Authorizer } from './authorizer.ts'
 import { parseChallenges } from './challenge.ts'
-import { HttpClient, type HttpResponse, isProtocolError, readBody } from './http-client.ts'
+import { findOrigin, reachOfOrigin } from './find-origin.ts'
+import { HttpClient, type HttpResponse } from './http-client.ts'
+import { REDIRECTS, redirectTarget } from './redirect-target.ts'
+import type { RegistryAccess } from './registry-access.ts'
+import { failureOf, readReason } from './registry-failure.ts'
+import type { TimeLimits } from './time-limits.ts'
+import { pullScope } from './token-scope.ts'
 
-export interface ConnectionOptions {
-  /** Plain HTTP is allowed though the registry is not on this machine. */
-  readonly plainHttp?: boolean | undefined
-  /** PEM text of a certificate authority to trust beside the system's. */
-  readonly certificateAuthority?: string | undefined
-  readonly credentials?: Credentials | undefined
-  /** Hosts of token servers that may see the credentials though they are not the registry's. */
-  readonly trustedRealms?: readonly string[] | undefined
+/** A server, and the repository of it that requests are about; undefined for the server as such. */
+export interface RegistryTarget {
+  /** `host[:port]`. */
+  readonly host: string
+  readonly repository: string | undefined
+}
+
+export interface ConnectionOptions extends Omit<RegistryAccess, 'mirrors'> {
+  readonly timeLimits?: TimeLimits | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD'
-  /** Below `/v2/<repository>/`. */
+  /** Below `/v2/<repository>/`, with its query. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
 }
 
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+/** Statuses that the caller judges: not there, not known, no such range. */
+const JUDGED_BY_CALLER: ReadonlySet<number> = new Set([404, 405, 416])
+/** One login for each request, and one more where the registry then asks for a wider scope. */
+const LOGINS = 2
+
+interface Answer {
+  readonly response: HttpResponse
+  /** Who answered. */
+  readonly url: URL
+  readonly isOwn: boolean
+}
 
 export class RegistryConnection implements AsyncDisposable {
   readonly #origin: URL
-  readonly #repository: string
+  readonly #repository: string | undefined
   readonly #own: HttpClient
   readonly #foreign: HttpClient
   readonly #authorizer: Authorizer
 
   private constructor(
-    parts: { origin: URL; repository: string; own: HttpClient; foreign: HttpClient },
+    parts: { origin: URL; repository: string | undefined; own: HttpClient; foreign: HttpClient },
     options: ConnectionOptions,
   ) {
     this.#origin = parts.origin
@@ -50,18 +64,20 @@ export class RegistryConnection implements AsyncDisposable {
       registry: parts.origin,
       credentials: options.credentials,
       trustedHosts: options.trustedRealms ?? [],
+      scope: parts.repository === undefined ? undefined : pullScope(parts.repository),
       clientFor: (url) => this.#clientFor(url),
     })
   }
 
-  /** Connects to the registry of a reference. Throws `oci.offline`, `oci.tls`. */
-  static async open(reference: ImageReference, options: ConnectionOptions): Promise<RegistryConnection> {
-    const { certificateAuthority } = options
-    const own = new HttpClient({ certificateAuthority })
+  /** Connects to a server. Throws `oci.offline`, `oci.tls`, `oci.bad-proxy`. */
+  static async open(target: RegistryTarget, options: ConnectionOptions): Promise<RegistryConnection> {
+    const { certificateAuthority, clientCertificate, proxy, timeLimits, plainHttp, signal } = options
+    const own = new HttpClient({ certificateAuthority, clientCertificate, proxy, timeLimits })
     try {
-      const origin = await findOrigin(registryEndpoint(reference.registry), own, options)
-      const foreign = new HttpClient({ certificateAuthority, limit: await reachOf(origin) })
-      return new RegistryConnection({ origin, repository: reference.repository, own, foreign }, options)
+      const origin = await findOrigin(target.host, own, { plainHttp, signal })
+      const limit = await reachOfOrigin(origin, own)
+      const foreign = new HttpClient({ certificateAuthority, proxy, timeLimits, limit })
+      return new RegistryConnection({ origin, repository: target.repository, own, foreign }, options)
     } catch (error) {
       await own[Symbol.asyncDispose]()
       throw error
@@ -72,21 +88,39 @@ export class RegistryConnection implements AsyncDisposable {
     return this.#origin.host
   }
 
+  /** The URL of a path below `/v2/<repository>/`. */
+  urlOf(path: string): URL {
+    const base = this.#repository === undefined ? '/v2/' : `/v2/${this.#repository}/`
+    return new URL(`${base}${path}`, this.#origin)
+  }
+
   /**
-   * Sends one request about the repository, logging in when the registry asks for it. Answers with 4xx and 5xx that do
-   * not pass become errors, except 404, 405 and 416, which the caller judges.
+   * Sends one request, logging in when the registry asks for it. Answers with 4xx and 5xx become errors, except 404, 405
+   * and 416, which the caller judges. Throws `TransientFailure` for what may pass, and what `Authorizer.answer` and
+   * `HttpClient.send` throw.
    */
   async send(request: RegistryRequest): Promise<HttpResponse> {
-    const sent = this.#authorizer.header
-    let response = await this.#follow(request, sent)
-    if (response.status === 401) {
+    let sent = this.#authorizer.header
+    for (let logins = 0; ; logins++) {
+      const answer = await this.#follow(request, sent)
+      if (!wantsLogin(answer)) return judged(answer, this.#authorizer)
+      const { response } = answer
       const challenges = parseChallenges(response.headers('www-authenticate'))
+      if (logins === LOGINS) throw this.#authorizer.refusal(await readReason(response))
       await response.discard()
-      await this.#authorizer.answer(challenges, `repository:${this.#repository}:pull`, sent, request.signal)
-      response = await this.#follow(request, this.#authorizer.header)
+      const { signal } = request
+      await this.#authorizer.answer({ challenges, refused: sent, isRepeated: logins > 0, signal })
+      sent = this.#authorizer.header
     }
-    if (response.status < 400 || [404, 405, 416].includes(response.status)) return response
-    throw await this.#failure(response)
+  }
+
+  /** Gets a URL outside the registry's API, without credentials, within what the registry may lead to. */
+  async sendForeign(
+    url: URL,
+    { headers = {}, signal }: Pick<RegistryRequest, 'headers' | 'signal'>,
+  ): Promise<HttpResponse> {
+    const answer = await this.#followFrom(url, { method: 'GET', headers, signal }, undefined)
+    return judged(answer, this.#authorizer)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,25 +128,31 @@ export class RegistryConnection implements AsyncDisposable {
     await this.#foreign[Symbol.asyncDispose]()
   }
 
-  async #follow(
-    { method, path, headers = {}, signal }: RegistryRequest,
+  #follow(request: RegistryRequest, authorization: string | undefined): Promise<Answer> {
+    return this.#followFrom(this.urlOf(request.path), request, authorization)
+  }
+
+  async #followFrom(
+    start: URL,
+    { method, headers = {}, signal }: Omit<RegistryRequest, 'path'>,
     authorization: string | undefined,
-  ): Promise<HttpResponse> {
-    let url = new URL(`/v2/${this.#repository}/${path}`, this.#origin)
+  ): Promise<Answer> {
+    let url = start
+    let proof = authorization
     for (let hops = 0; hops <= LIMITS.redirects; hops++) {
+      const isOwn = url.origin === this.#origin.origin
       // Careful: once a redirect has left the registry the header is gone for good, also on a way back.
-      const isOwn = hops === 0 || url.origin === this.#origin.origin
-      const own = isOwn && authorization !== undefined ? { authorization } : undefined
-      if (!isOwn) authorization = undefined
+      if (!isOwn) proof = undefined
+      const own = proof === undefined ? {} : { authorization: proof }
       const response = await this.#clientFor(url).send(url, {
         method,
         headers: { ...headers, ...own },
         signal,
       })
-      if (!REDIRECTS.has(response.status)) return response
+      if (!REDIRECTS.has(response.status)) return { response, url, isOwn }
       const location = response.header('location')
       await response.discard()
-      url = this.#redirectTarget(location, url)
+      url = redirectTarget(location, url, this.host)
     }
     throw new OciError(
       'oci.registry',
@@ -120,122 +160,23 @@ export class RegistryConnection implements AsyncDisposable {
     )
   }
 
-  #redirectTarget(location: string | undefined, from: URL): URL {
-    const target = location === undefined ? null : URL.parse(location, from.href)
-    const isPlain = target?.protocol === 'http:'
-    if (
-      target === null ||
-      (target.protocol !== 'https:' && !isPlain) ||
-      target.username !== '' ||
-      target.password !== ''
-    ) {
-      throw new OciError(
-        'oci.registry',
-        `Cannot read from ${this.host}: it redirects to ${JSON.stringify(location ?? '')}`,
-      )
-    }
-    if (isPlain && from.protocol === 'https:') {
-      throw new OciError(
-        'oci.registry',
-        `Cannot read from ${this.host}: it redirects to ${target.host} without encryption`,
-      )
-    }
-    return target
-  }
-
   #clientFor(url: URL): HttpClient {
     return url.origin === this.#origin.origin ? this.#own : this.#foreign
   }
-
-  async #failure(response: HttpResponse): Promise<Error> {
-    if (response.status === 401 || response.status === 403) {
-      await response.discard()
-      return this.#authorizer.refusal()
-    }
-    const reason = await readReason(response)
-    if (!isTransientStatus(response.status)) {
-      return new OciError(
-        'oci.registry',
-        `Cannot read from ${this.host}: it answered ${response.status}${reason}`,
-      )
-    }
-    const retryAfterMs = parseRetryAfter(response.header('retry-after'), Date.now())
-    if (response.status !== 429) {
-      const error = new OciError(
-        'oci.registry',
-        `Cannot read from ${this.host}: it answered ${response.status}${reason}`,
-      )
-      return new TransientFailure(error, retryAfterMs)
-    }
-    const retryAt = retryAfterMs === undefined ? undefined : new Date(Date.now() + retryAfterMs).toISOString()
-    const error = new OciError(
-      'oci.rate-limited',
-      `Cannot read from ${this.host}: it has had too many requests from here`,
-      {
-        hint:
-          retryAt === undefined
-            ? 'Try again later, or log in: many registries allow more then.'
-            : `Try again after ${retryAt}.`,
-        data: { ...(retryAt === undefined ? {} : { retryAt }) },
-      },
-    )
-    return new TransientFailure(error, retryAfterMs)
-  }
 }
 
-/**
- * Where the registry answers. On this machine, or where plain HTTP was allowed, a server that does not speak TLS is used
- * without it; a certificate that is not good is an error everywhere.
- */
-async function findOrigin(endpoint: string, client: HttpClient, options: ConnectionOptions): Promise<URL> {
-  const secure = new URL(`https://${endpoint}`)
-  const mayBePlain = options.plainHttp === true || isLoopbackHost(secure.hostname)
-  if (!mayBePlain) return secure
-  try {
-    const response = await client.send(new URL('/v2/', secure), {
-      method: 'GET',
-      headers: {},
-      signal: options.signal,
-    })
-    await response.discard()
-    return secure
-  } catch (error) {
-    if (speaksNoTls(error)) return new URL(`http://${endpoint}`)
-    throw error instanceof TransientFailure ? error.error : error
-  }
+/** Only the registry itself may ask for a login; 403 with a scope is RFC 6750 §3.1's form of the question. */
+function wantsLogin({ response, isOwn }: Answer): boolean {
+  if (!isOwn) return false
+  if (response.status === 401) return true
+  if (response.status !== 403) return false
+  return parseChallenges(response.headers('www-authenticate')).some(
+    ({ parameters }) => parameters.error === 'insufficient_scope',
+  )
 }
 
-/** Servers without TLS answer a handshake with text, hang up, or (on port 443) are not there at all. */
-function speaksNoTls(error: unknown): boolean {
-  if (error instanceof TransientFailure) return true
-  if (!(error instanceof OciError)) return false
-  if (hasCode(error, 'oci.tls')) return isProtocolError(error.data?.code)
-  return hasCode(error, 'oci.offline') && error.data?.code !== 'ENOTFOUND'
-}
-
-async function reachOf(origin: URL): Promise<Reach> {
-  try {
-    return await reachOfHost(origin.hostname)
-  } catch (cause) {
-    throw new OciError('oci.offline', `Cannot reach ${origin.host}: its name is not known`, { cause })
-  }
-}
-
-/** What the registry says about an error (distribution-spec "Error Codes"), as the end of a sentence. */
-async function readReason(response: HttpResponse): Promise<string> {
-  try {
-    const body: unknown = JSON.parse(
-      (await readBody(response, LIMITS.errorBodyBytes, 'the error')).toString('utf8'),
-    )
-    if (typeof body !== 'object' || body === null || !('errors' in body) || !Array.isArray(body.errors))
-      return ''
-    const [first]: unknown[] = body.errors
-    if (typeof first !== 'object' || first === null || !('message' in first)) return ''
-    return ` (${String(first.message).slice(0, 200)})`
-  } catch (error) {
-    // The body only explains; without a readable one the status has to do.
-    if (error instanceof SyntaxError || error instanceof OciError || error instanceof TransientFailure)
-      return ''
-    throw error
-  }
+async function judged({ response, url, isOwn }: Answer, authorizer: Authorizer): Promise<HttpResponse> {
+  if (response.status < 400 || JUDGED_BY_CALLER.has(response.status)) return response
+  if (isOwn && response.status === 403) throw authorizer.refusal(await readReason(response))
+  throw await failureOf(response, url.host)
 }

@@ -1,50 +1,66 @@
-// One repository of a registry as a source of images: tags and digests to manifests, digests to blobs. Broken downloads
-// go on where they stopped.
+// One repository as a source of images: tags and digests to manifests, digests to blobs, from mirrors where there are any.
+// Broken downloads go on where they stopped, also at another server.
 
-import { type Digest, digestAlgorithm, digestOf, isDigest, requireSameDigest } from '../digest.ts'
+import type { Digest } from '../digest.ts'
+import { embeddedContent } from '../embedded-content.ts'
 import { hasCode, OciError } from '../errors.ts'
-import { LIMITS } from '../limits.ts'
 import { type Descriptor, parseDocument } from '../manifest.ts'
-import { ACCEPTED_MANIFESTS, documentKind } from '../media-types.ts'
+import { documentKind } from '../media-types.ts'
+import type { RateLimit } from '../progress.ts'
 import { familiarReference, type ImageReference } from '../reference.ts'
+import { Slots } from '../segments/slots.ts'
 import type { BlobWriter } from '../store/blob-writer.ts'
 import type { BringLayerOptions, ImageSource } from '../transfer.ts'
-import { type RetryPolicy, retrying, TransientFailure } from './backoff.ts'
-import { type HttpResponse, readBody } from './http-client.ts'
+import type { RetryPolicy } from './backoff.ts'
+import { downloadBlob, EXTRA_CONNECTIONS } from './blob-download.ts'
+import { type ByteRange, getBlob, readBlob } from './blob-request.ts'
+import { BlobTrail } from './blob-trail.ts'
+import type { HttpResponse } from './http-client.ts'
+import { getManifest, headManifest, type ManifestAnswer } from './manifest-request.ts'
 import type { RegistryConnection } from './registry-connection.ts'
+import type { RepositoryServers } from './repository-servers.ts'
 
-/** A try that brought this much was worth it: the count of tries starts again (containers/image does the same). */
-const PROGRESS_BYTES = 1024 * 1024
-
-/** A part of a blob: offsets of its first and, unless it goes to the end, its last byte (RFC 9110 §14.1.2). */
-export interface ByteRange {
-  readonly start: number
-  readonly end?: number | undefined
+export interface RegistrySourceOptions {
+  readonly servers: RepositoryServers
+  readonly reference: ImageReference
+  readonly retryPolicy: RetryPolicy
+  /** Layers that are kept elsewhere may be fetched from there. */
+  readonly allowForeign?: boolean | undefined
 }
 
 export class RegistrySource implements ImageSource {
-  readonly #connection: RegistryConnection
-  readonly #reference: ImageReference
-  readonly #retryPolicy: RetryPolicy
+  readonly #options: RegistrySourceOptions
+  readonly #name: string
   readonly #documents = new Map<Digest, Buffer>()
+  readonly #trails = new Map<Digest, BlobTrail>()
+  readonly #extraConnections = new Slots(EXTRA_CONNECTIONS)
+  #rateLimit: RateLimit | undefined
 
-  constructor(connection: RegistryConnection, reference: ImageReference, retryPolicy: RetryPolicy) {
-    this.#connection = connection
-    this.#reference = reference
-    this.#retryPolicy = retryPolicy
+  constructor(options: RegistrySourceOptions) {
+    this.#options = options
+    this.#name = familiarReference(options.reference)
   }
 
-  /**
-   * The digest that the reference leads to now, without reading the manifest (registries do not count HEAD against a
-   * limit of pulls); undefined where the registry does not say.
-   */
+  /** What the registry last said about its limit of pulls. */
+  get rateLimit(): RateLimit | undefined {
+    return this.#rateLimit
+  }
+
+  /** The digest that the reference leads to now, without reading the manifest; undefined where the registry does not say. */
   async peekDigest(signal?: AbortSignal): Promise<Digest | undefined> {
-    if (this.#reference.digest !== undefined) return this.#reference.digest
+    const { digest, tag = '' } = this.#options.reference
+    if (digest !== undefined) return digest
+    const ask = async (connection: RegistryConnection) => {
+      const answer = await headManifest(connection, { key: tag, signal })
+      if (answer === undefined) throw this.#notFound(connection)
+      this.#noteRateLimit(connection, answer.rateLimit)
+      return answer.digest
+    }
     try {
-      return await this.#retrying(signal, () => this.#headDigest(signal))
+      return await this.#options.servers.askPatiently(this.#action, { by: 'tag', signal, ask })
     } catch (error) {
       // A server that cannot answer HEAD says nothing by it; GET then says what is wrong.
-      if (hasCode(error, 'oci.registry')) return undefined
+      if (hasCode(error, 'oci.registry') || hasCode(error, 'oci.not-found')) return undefined
       throw error
     }
   }
@@ -54,30 +70,21 @@ export class RegistrySource implements ImageSource {
    * Throws `oci.not-found`, `oci.digest-mismatch`.
    */
   async resolve(digest: Digest | undefined, signal?: AbortSignal): Promise<Descriptor> {
-    const { bytes, response } = await this.#readManifest(digest ?? this.#reference.tag ?? '', signal)
-    const name = familiarReference(this.#reference)
-    const announced = response.header('docker-content-digest')
-    const algorithm = digestAlgorithm(
-      digest ?? (announced !== undefined && isDigest(announced) ? announced : FALLBACK),
-    )
-    const actual = digestOf(bytes, algorithm)
-    if (digest !== undefined) requireSameDigest(`the manifest of ${name}`, digest, actual)
-    else if (announced !== undefined && isDigest(announced))
-      requireSameDigest(`the manifest of ${name}`, announced, actual)
-    this.#documents.set(actual, bytes)
-    const { mediaType } = parseDocument(bytes, contentType(response), name)
-    return { mediaType, digest: actual, size: bytes.length }
+    const key = digest ?? this.#options.reference.tag ?? ''
+    const { mediaType, ...answer } = await this.#readManifest(key, digest, signal)
+    this.#documents.set(answer.digest, answer.bytes)
+    const document = parseDocument(answer.bytes, mediaType, this.#name)
+    return { mediaType: document.mediaType, digest: answer.digest, size: answer.bytes.length }
   }
 
   async readDocument(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Buffer> {
-    const known = this.#documents.get(descriptor.digest)
+    const { digest, mediaType } = descriptor
+    const known = this.#documents.get(digest)
     if (known !== undefined) return known
-    if (documentKind(descriptor.mediaType) !== undefined)
-      return (await this.#readManifest(descriptor.digest, signal)).bytes
-    return this.#retrying(signal, async () => {
-      const response = await this.requestBlob(descriptor, undefined, signal)
-      return readBody(response, Math.min(descriptor.size, LIMITS.configBytes), descriptor.digest)
-    })
+    if (documentKind(mediaType) !== undefined) return (await this.#readManifest(digest, digest, signal)).bytes
+    const ask = (connection: RegistryConnection) =>
+      readBlob(connection, { descriptor, name: this.#name, signal })
+    return this.#options.servers.askPatiently(this.#action, { by: 'digest', signal, ask })
   }
 
   async bringLayer(
@@ -85,40 +92,17 @@ export class RegistrySource implements ImageSource {
     what: string,
     { blobs, signal, onProgress }: BringLayerOptions,
   ): Promise<void> {
-    const fill = (writer: BlobWriter, flight: AbortSignal) => this.#fill(descriptor, writer, flight)
+    const embedded = embeddedContent(descriptor, what)
+    if (embedded !== undefined) {
+      await blobs.put(embedded, what, descriptor.digest)
+      return
+    }
+    const fill = async (writer: BlobWriter, flight: AbortSignal, attempt: number) => {
+      // Others may wait for this download when the pull that began it has been given up.
+      await using _open = this.#options.servers.use()
+      await this.#fill(descriptor, writer, attempt, flight)
+    }
     await blobs.ingest(what, descriptor, fill, { signal, onProgress })
-  }
-
-  async #fill(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
-    let bytesAtLastFailure = 0
-    const hasProgressed = () => {
-      const gained = writer.sizeBytes - bytesAtLastFailure
-      bytesAtLastFailure = writer.sizeBytes
-      return gained >= PROGRESS_BYTES
-    }
-    await this.#retrying(signal, () => this.#download(descriptor, writer, signal), hasProgressed)
-  }
-
-  async #download(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
-    const offset = writer.sizeBytes
-    const response = await this.requestBlob(descriptor, offset === 0 ? undefined : { start: offset }, signal)
-    const continues = response.status === 206 && startsAt(response, offset)
-    // A server without ranges sends everything again; one that sends another part than asked for is not believed.
-    if (offset > 0 && !continues) await writer.restart()
-    if (response.status === 416 || (response.status === 206 && !continues)) {
-      await response.discard()
-      throw new TransientFailure(
-        new OciError(
-          'oci.registry',
-          `Cannot read ${writer.what}: ${this.#connection.host} sent another part than asked for`,
-        ),
-      )
-    }
-    for await (const chunk of response.body) await writer.write(chunk)
-    if (writer.sizeBytes < descriptor.size) {
-      const message = `Cannot read ${writer.what}: it ended after ${writer.sizeBytes} of ${descriptor.size} bytes`
-      throw new TransientFailure(new OciError('oci.size-mismatch', message))
-    }
   }
 
   /**
@@ -126,92 +110,99 @@ export class RegistrySource implements ImageSource {
    * or send others than those asked for. Throws `oci.not-found`, and `TransientFailure` for what may pass.
    */
   async requestBlob(
-    { digest }: Descriptor,
+    descriptor: Descriptor,
     range: ByteRange | undefined,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
-    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` }
-    const response = await this.#connection.send({ method: 'GET', path: `blobs/${digest}`, headers, signal })
-    if (response.status === 404 || response.status === 405) {
-      await response.discard()
-      throw new OciError(
-        'oci.not-found',
-        `Cannot read ${familiarReference(this.#reference)}: ${this.#connection.host} does not have its blob ${digest}`,
-        {
-          data: { where: this.#connection.host },
-        },
-      )
+    const { servers, allowForeign } = this.#options
+    const trail = this.#trailOf(descriptor)
+    const ask = async (connection: RegistryConnection) => {
+      const request = { descriptor, name: this.#name, allowForeign, signal, range: trail.rangeFor(range) }
+      return trail.take(await getBlob(connection, request), servers.mirrorOf(connection))
     }
-    return response
+    return servers.askOnce({ by: 'digest', signal, ask })
   }
 
-  async #readManifest(
-    key: string,
-    signal: AbortSignal | undefined,
-  ): Promise<{ bytes: Buffer; response: HttpResponse }> {
-    return this.#retrying(signal, async () => {
-      const response = await this.#manifestRequest('GET', key, signal)
-      if (response.status !== 200) {
-        await response.discard()
-        throw new OciError(
-          'oci.not-found',
-          `There is no image "${familiarReference(this.#reference)}" on ${this.#connection.host}`,
-          {
-            hint: 'Check its name and tag.',
-            data: { where: this.#connection.host },
-          },
-        )
+  /** `attempt` is 2 when what came first hashed to something else. */
+  async #fill(
+    descriptor: Descriptor,
+    writer: BlobWriter,
+    attempt: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const trail = this.#trailOf(descriptor)
+    if (attempt > 1) this.#learnFrom(trail, new Error('its bytes are not what their digest says'))
+    for (;;) {
+      try {
+        return await this.#download(descriptor, writer, signal)
+      } catch (error) {
+        if (signal.aborted || !isAboutTheBytes(error) || !this.#learnFrom(trail, error)) throw error
+        if (hasCode(error, 'oci.size-mismatch')) await writer.restart()
       }
-      const bytes = await readBody(
-        response,
-        LIMITS.manifestBytes,
-        `the manifest of ${familiarReference(this.#reference)}`,
-      )
-      return { bytes, response }
-    })
+    }
   }
 
-  async #headDigest(signal: AbortSignal | undefined): Promise<Digest | undefined> {
-    const response = await this.#manifestRequest('HEAD', this.#reference.tag ?? '', signal)
-    await response.discard()
-    const digest = response.header('docker-content-digest')
-    return response.status === 200 && digest !== undefined && isDigest(digest) ? digest : undefined
+  /** Does without the mirrors that a blob came from, or decodes it the next time; false when neither is left to try. */
+  #learnFrom(trail: BlobTrail, error: unknown): boolean {
+    const mirrors = trail.forgetMirrors().map((host) => this.#options.servers.passOver(host, error))
+    return mirrors.includes(true) || trail.startDecoding()
   }
 
-  #manifestRequest(
-    method: 'GET' | 'HEAD',
-    key: string,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
-    return this.#connection.send({
-      method,
-      path: `manifests/${key}`,
-      headers: { accept: ACCEPTED_MANIFESTS },
+  async #download(descriptor: Descriptor, writer: BlobWriter, signal: AbortSignal): Promise<void> {
+    await downloadBlob(writer, {
+      blob: descriptor,
+      request: (range, partSignal) => this.requestBlob(descriptor, range, partSignal),
+      host: this.#options.servers.registryHost,
+      action: this.#action,
+      policy: this.#options.retryPolicy,
+      extraConnections: this.#extraConnections,
       signal,
     })
   }
 
-  #retrying<T>(
+  #trailOf({ digest, size }: Descriptor): BlobTrail {
+    const trail = this.#trails.get(digest) ?? new BlobTrail(size)
+    this.#trails.set(digest, trail)
+    return trail
+  }
+
+  async #readManifest(
+    key: string,
+    digest: Digest | undefined,
     signal: AbortSignal | undefined,
-    attempt: () => Promise<T>,
-    hasProgressed?: () => boolean,
-  ): Promise<T> {
-    const action = `pull ${familiarReference(this.#reference)}`
-    return retrying(attempt, { policy: this.#retryPolicy, signal, action, hasProgressed })
+  ): Promise<ManifestAnswer> {
+    const what = `the manifest of ${this.#name}`
+    const ask = async (connection: RegistryConnection) => {
+      const answer = await getManifest(connection, { key, what, signal })
+      if (answer === undefined) throw this.#notFound(connection)
+      this.#noteRateLimit(connection, answer.rateLimit)
+      // What no digest proves has at least to be a manifest, else a mirror's page for people would end the pull.
+      if (digest === undefined) parseDocument(answer.bytes, answer.mediaType, this.#name)
+      return answer
+    }
+    const by = digest === undefined ? 'tag' : 'digest'
+    return this.#options.servers.askPatiently(this.#action, { by, signal, ask })
+  }
+
+  #noteRateLimit(connection: RegistryConnection, rateLimit: RateLimit | undefined): void {
+    if (rateLimit !== undefined && this.#options.servers.mirrorOf(connection) === undefined)
+      this.#rateLimit = rateLimit
+  }
+
+  #notFound({ host }: RegistryConnection): OciError {
+    return new OciError('oci.not-found', `There is no image "${this.#name}" on ${host}`, {
+      hint: 'Check its name and tag.',
+      data: { where: host },
+    })
+  }
+
+  get #action(): string {
+    return `pull ${this.#name}`
   }
 }
 
-/** Stands for "sha256" where the registry does not say how it counts. */
-const FALLBACK = digestOf(new Uint8Array())
-
-/** Content-Range (RFC 9110 §14.4) of the part that was asked for. */
-function startsAt(response: HttpResponse, offset: number): boolean {
-  return response.header('content-range')?.startsWith(`bytes ${offset}-`) === true
-}
-
-/** The media type without parameters; undefined for types that say nothing. */
-function contentType(response: HttpResponse): string | undefined {
-  const type = response.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  const saysNothing = ['', 'application/json', 'application/octet-stream', 'text/plain']
-  return type === undefined || saysNothing.includes(type) ? undefined : type
+/** Whether a download failed for what a server sent or did not send. */
+function isAboutTheBytes(error: unknown): boolean {
+  const codes = ['oci.size-mismatch', 'oci.offline', 'oci.registry', 'oci.rate-limited']
+  return codes.some((code) => hasCode(error, code))
 }
