@@ -75,6 +75,11 @@ export class BlobWriter implements AsyncDisposable {
     return this.#sizeBytes
   }
 
+  /** Bytes that are here, in order or not. */
+  get receivedBytes(): number {
+    return this.#sizeBytes + this.#pieces.bytesBehind(this.#sizeBytes)
+  }
+
   get isComplete(): boolean {
     return this.#sizeBytes === this.#options.size
   }
@@ -98,16 +103,19 @@ export class BlobWriter implements AsyncDisposable {
     await this.#inTurn(() => this.#append(bytes))
   }
 
-  /** Takes bytes that belong at `offset`, which may be ahead of what is missing before. Throws like `write`. */
+  /**
+   * Takes bytes that belong at `offset`, which may be ahead of what is missing before. What is here already is not
+   * taken again. Throws like `write`.
+   */
   async writeAt(offset: number, bytes: Uint8Array): Promise<void> {
     await this.#inTurn(async () => {
-      if (offset === this.#sizeBytes) {
-        await this.#append(bytes)
-        await this.#absorbPieces()
-      } else {
+      if (offset > this.#sizeBytes) {
         if (offset + bytes.length > this.#options.size) throw this.#tooLong()
         await this.#pieces.append(offset, bytes)
         this.#report()
+      } else if (offset + bytes.length > this.#sizeBytes) {
+        await this.#append(bytes.subarray(this.#sizeBytes - offset))
+        await this.#absorbPieces()
       }
     })
   }
@@ -196,7 +204,7 @@ export class BlobWriter implements AsyncDisposable {
   }
 
   #report(): void {
-    this.#options.onProgress?.(this.#sizeBytes + this.#pieces.bytesBehind(this.#sizeBytes))
+    this.#options.onProgress?.(this.receivedBytes)
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
