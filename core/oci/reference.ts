@@ -16,6 +16,12 @@ export interface ImageReference {
 
 const DEFAULT_REGISTRY = 'docker.io'
 const LEGACY_DEFAULT_REGISTRY = 'index.docker.io'
+const DOCKER_HUB_ENDPOINT = 'registry-1.docker.io'
+const DOCKER_HUB_HOSTS: ReadonlySet<string> = new Set([
+  DEFAULT_REGISTRY,
+  LEGACY_DEFAULT_REGISTRY,
+  DOCKER_HUB_ENDPOINT,
+])
 const OFFICIAL_PREFIX = 'library/'
 const DEFAULT_TAG = 'latest'
 const MAX_NAME_LENGTH = 255
@@ -67,9 +73,30 @@ export function familiarName({ registry, repository }: ImageReference): string {
   return isOfficial && !looksLikeRegistry(rest) ? rest : repository
 }
 
+/**
+ * The name of a registry as references have it, from what a person types: `docker.io` for all of Docker Hub's names, and
+ * without `https://` or a path. Throws `oci.bad-reference`.
+ */
+export function parseRegistryName(text: string): string {
+  const name = text.replace(/^https?:\/\//i, '').replace(/\/.*$/s, '')
+  if (!DOMAIN.test(name)) {
+    throw new OciError(
+      'oci.bad-reference',
+      `Cannot use ${JSON.stringify(text.slice(0, 120))} as a registry: it is not of the form host or host:port`,
+      { hint: 'A registry is named like "docker.io" or "registry.example:5000".' },
+    )
+  }
+  return DOCKER_HUB_HOSTS.has(name.toLowerCase()) ? DEFAULT_REGISTRY : name
+}
+
+/** Whether the text may be a tag. */
+export function isTag(text: string): boolean {
+  return TAG.test(text)
+}
+
 /** The host that serves a registry's API; Docker Hub's differs from its name. */
 export function registryEndpoint(registry: string): string {
-  return registry === DEFAULT_REGISTRY ? 'registry-1.docker.io' : registry
+  return registry === DEFAULT_REGISTRY ? DOCKER_HUB_ENDPOINT : registry
 }
 
 /** The same repository at a digest instead of a tag. */

@@ -61,6 +61,13 @@ export class Authorizer {
     return this.#proof.value
   }
 
+  /** Whether the registry has been shown the credentials, or was asked without them because it named another host. */
+  get login(): 'none' | 'anonymous' | 'with-credentials' | 'withheld' {
+    if (this.#withheldFrom !== undefined) return 'withheld'
+    if (this.#proof === undefined) return 'none'
+    return this.#options.credentials === undefined ? 'anonymous' : 'with-credentials'
+  }
+
   /**
    * Gets what the registry asks for in a 401. Throws `oci.auth-required`, `oci.auth-failed`, `oci.realm-not-trusted`,
    * `oci.registry` when it asks for what nobody can give, and what the token request throws.
@@ -87,17 +94,20 @@ export class Authorizer {
         },
       )
     }
-    return this.#options.credentials === undefined
-      ? new OciError(
-          'oci.auth-required',
-          `Cannot read from ${host}: it wants a login, or there is no such image${reason}`,
-          { hint: `Give credentials for ${host}, or check the name.`, data: { host } },
-        )
-      : new OciError(
-          'oci.auth-failed',
-          `Cannot log in to ${host}: it refused the credentials or this user may not read the image${reason}`,
-          { data: { host } },
-        )
+    const isAboutImage = this.#options.scope !== undefined
+    if (this.#options.credentials === undefined) {
+      const wish = isAboutImage ? 'it wants a login, or there is no such image' : 'it wants a login'
+      return new OciError('oci.auth-required', `Cannot read from ${host}: ${wish}${reason}`, {
+        hint: `Give credentials for ${host}${isAboutImage ? ', or check the name' : ''}.`,
+        data: { host },
+      })
+    }
+    const complaint = isAboutImage
+      ? 'it refused the credentials or this user may not read the image'
+      : 'it refused the credentials'
+    return new OciError('oci.auth-failed', `Cannot log in to ${host}: ${complaint}${reason}`, {
+      data: { host },
+    })
   }
 
   async #answer(demand: Demand): Promise<void> {

@@ -88,6 +88,15 @@ export class RegistryConnection implements AsyncDisposable {
     return this.#origin.host
   }
 
+  get login(): Authorizer['login'] {
+    return this.#authorizer.login
+  }
+
+  /** The error for a login that was not possible. */
+  refusal(): OciError {
+    return this.#authorizer.refusal()
+  }
+
   /** The URL of a path below `/v2/<repository>/`. */
   urlOf(path: string): URL {
     const base = this.#repository === undefined ? '/v2/' : `/v2/${this.#repository}/`
