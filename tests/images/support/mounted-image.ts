@@ -5,14 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../commands.ts'
 
-/** Mounts a squashfs image, gives its root to `use`, and unmounts it whatever happens. Needs root. */
+/** Mounts an image, gives its root to `use`, and unmounts it whatever happens. Needs root. */
 export async function withMounted<Result>(
   image: string,
   use: (root: string) => Promise<Result> | Result,
+  filesystem: 'squashfs' | 'erofs' = 'squashfs',
 ): Promise<Result> {
   const root = await mkdtemp(join(tmpdir(), 'mounted-'))
   try {
-    await run('mount', '-t', 'squashfs', '-o', 'loop,ro', image, root)
+    await run('mount', '-t', filesystem, '-o', 'loop,ro', image, root)
     try {
       return await use(root)
     } finally {

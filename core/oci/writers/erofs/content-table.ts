@@ -1,0 +1,216 @@
+// Where each content of a segment is: the table that stands beside the segment's data. A content is cut into blocks;
+// those that are not part of a hole stand in a row. A short rest after the last whole block, the tail, stands among other
+// tails, because an image keeps it beside the inode; a long one is a block like the others, filled up with zeros.
+
+import { OciError } from '../../errors.ts'
+import { binaryLayout } from '../binary-layout.ts'
+import { BLOCK_BYTES, blocksOf } from './format.ts'
+
+const HEADER = binaryLayout({
+  entryCount: 'u32',
+  contentCount: 'u32',
+  extentCount: 'u32',
+  tailPageCount: 'u32',
+})
+/** Which content the layer's entry has; sorted by ordinal. */
+const ENTRY = binaryLayout({ ordinal: 'u32', content: 'u32' })
+/** The SHA-256 of the content follows. */
+const CONTENT = binaryLayout({
+  sizeBytes: 'u64',
+  firstBlock: 'u32',
+  firstExtent: 'u32',
+  extentCount: 'u32',
+  tailPage: 'u32',
+  tailOffset: 'u32',
+  reserved: 'u32',
+})
+const EXTENT = binaryLayout({ fileBlock: 'u32', blockCount: 'u32' })
+const TAIL_PAGE = binaryLayout({ block: 'u32' })
+const DIGEST_BYTES = 32
+const CONTENT_BYTES = CONTENT.sizeBytes + DIGEST_BYTES
+
+/** Instead of a page of tails: the content has none. */
+export const NO_TAIL_PAGE = 0xffff_ffff
+
+/** A run of blocks of a file that is no hole. */
+export interface Extent {
+  /** Counted from the start of the file. */
+  readonly fileBlock: number
+  readonly blockCount: number
+}
+
+export interface StoredContent {
+  /** The same for equal contents, 32 bytes as a byte string. */
+  readonly digest: string
+  readonly sizeBytes: number
+  /** The block of the segment file that the first extent begins at; the others follow without gaps. */
+  readonly firstBlock: number
+  readonly extents: readonly Extent[]
+  /** The bytes after the last whole block, where they stand apart, and where in the segment file that is. */
+  readonly tailBytes: number
+  readonly tailPosition: number
+}
+
+/** A content as it is added: the place of its tail becomes known later. */
+export interface AddedContent extends Omit<StoredContent, 'digest' | 'tailPosition' | 'tailBytes'> {
+  readonly digest: Buffer
+  readonly tailPage: number
+  readonly tailOffset: number
+}
+
+/** Collects the table of a segment. */
+export class ContentTableBuilder {
+  readonly #entries = new Records(ENTRY.sizeBytes)
+  readonly #contents = new Records(CONTENT_BYTES)
+  readonly #extents = new Records(EXTENT.sizeBytes)
+  #lastOrdinal = -1
+
+  /** The entry has this content. Entries come in the order of their ordinals. */
+  addEntry(ordinal: number, content: number): void {
+    if (ordinal <= this.#lastOrdinal) throw new Error(`entry ${ordinal} comes after ${this.#lastOrdinal}`)
+    this.#lastOrdinal = ordinal
+    this.#entries.add(ENTRY.encode({ ordinal, content }))
+  }
+
+  /** Returns the number of the new content. */
+  addContent({ digest, extents, ...content }: AddedContent): number {
+    const place = { firstExtent: this.#extents.count, extentCount: extents.length, reserved: 0 }
+    for (const extent of extents) this.#extents.add(EXTENT.encode({ ...extent }))
+    const record = CONTENT.encode({ ...content, ...place }, DIGEST_BYTES)
+    digest.copy(record, CONTENT.sizeBytes)
+    return this.#contents.add(record)
+  }
+
+  /** The table. `tailPages` are the blocks of the segment file at which each page of tails begins. */
+  finish(tailPages: readonly number[]): Buffer {
+    const header = HEADER.encode({
+      entryCount: this.#entries.count,
+      contentCount: this.#contents.count,
+      extentCount: this.#extents.count,
+      tailPageCount: tailPages.length,
+    })
+    const pages = tailPages.map((block) => TAIL_PAGE.encode({ block }))
+    return Buffer.concat([header, this.#entries.bytes, this.#contents.bytes, this.#extents.bytes, ...pages])
+  }
+}
+
+/** Records of one size, one behind the other. */
+class Records {
+  readonly #recordBytes: number
+  #room: Buffer
+  count = 0
+
+  constructor(recordBytes: number) {
+    this.#recordBytes = recordBytes
+    this.#room = Buffer.alloc(256 * recordBytes)
+  }
+
+  /** Returns the number of the record. */
+  add(record: Buffer): number {
+    const end = (this.count + 1) * this.#recordBytes
+    if (end > this.#room.length) this.#room = Buffer.concat([this.#room, Buffer.alloc(this.#room.length)])
+    record.copy(this.#room, end - this.#recordBytes)
+    return this.count++
+  }
+
+  get bytes(): Buffer {
+    return this.#room.subarray(0, this.count * this.#recordBytes)
+  }
+}
+
+/** Reads a table that was written earlier. It comes from the disk: nothing that it says leads out of its segment. */
+export class ContentTable {
+  readonly #entryCount: number
+  readonly #contentCount: number
+  readonly #extentCount: number
+  readonly #entries: Buffer
+  readonly #contents: Buffer
+  readonly #extents: Buffer
+  readonly #tailPages: Buffer
+  readonly #dataEnd: number
+
+  /** `dataEnd` is where the segment's data ends. Throws `oci.corrupt-store` when the table is not what we write. */
+  constructor(table: Buffer, dataEnd: number) {
+    if (table.length < HEADER.sizeBytes) throw corruptTable('it is cut off')
+    const { entryCount, contentCount, extentCount, tailPageCount } = HEADER.decode(table)
+    const ends = [HEADER.sizeBytes]
+    for (const bytes of [
+      entryCount * ENTRY.sizeBytes,
+      contentCount * CONTENT_BYTES,
+      extentCount * EXTENT.sizeBytes,
+      tailPageCount * TAIL_PAGE.sizeBytes,
+    ])
+      ends.push((ends.at(-1) ?? 0) + bytes)
+    if (ends.at(-1) !== table.length) throw corruptTable('its length is not what its counts say')
+    this.#entryCount = entryCount
+    this.#contentCount = contentCount
+    this.#extentCount = extentCount
+    this.#entries = table.subarray(ends[0], ends[1])
+    this.#contents = table.subarray(ends[1], ends[2])
+    this.#extents = table.subarray(ends[2], ends[3])
+    this.#tailPages = table.subarray(ends[3], ends[4])
+    this.#dataEnd = dataEnd
+  }
+
+  /** The number of the content that an entry has, or undefined when the segment holds none for it. */
+  contentOf(ordinal: number): number | undefined {
+    let low = 0
+    let high = this.#entryCount
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const entry = ENTRY.decode(this.#entries, middle * ENTRY.sizeBytes)
+      if (entry.ordinal === ordinal) return entry.content
+      if (entry.ordinal < ordinal) low = middle + 1
+      else high = middle
+    }
+    return undefined
+  }
+
+  /** What the segment holds as content `number`. Throws `oci.corrupt-store`. */
+  content(number: number): StoredContent {
+    if (number >= this.#contentCount) throw corruptTable(`it has no content ${number}`)
+    const start = number * CONTENT_BYTES
+    const { sizeBytes, firstBlock, firstExtent, extentCount, tailPage, tailOffset } = CONTENT.decode(
+      this.#contents,
+      start,
+    )
+    const digestStart = start + CONTENT.sizeBytes
+    const digest = this.#contents.toString('latin1', digestStart, digestStart + DIGEST_BYTES)
+    const tailBytes = tailPage === NO_TAIL_PAGE ? 0 : sizeBytes % BLOCK_BYTES
+    const extents = this.#extentsOf(firstExtent, extentCount, blocksOf(sizeBytes - tailBytes))
+    const storedBlocks = extents.reduce((sum, { blockCount }) => sum + blockCount, 0)
+    if ((firstBlock + storedBlocks) * BLOCK_BYTES > this.#dataEnd)
+      throw corruptTable(`content ${number} ends behind the data`)
+    const tailPosition = tailBytes === 0 ? 0 : this.#tailPosition(tailPage, tailOffset)
+    if (tailPosition + tailBytes > this.#dataEnd) throw corruptTable(`content ${number} ends behind the data`)
+    return { digest, sizeBytes, firstBlock, extents, tailBytes, tailPosition }
+  }
+
+  /** Extents are in order, apart, and within the file. */
+  #extentsOf(first: number, count: number, fileBlocks: number): Extent[] {
+    if (first + count > this.#extentCount) throw corruptTable(`it has no extent ${first + count - 1}`)
+    const extents: Extent[] = []
+    let end = 0
+    for (let index = first; index < first + count; index++) {
+      const extent = EXTENT.decode(this.#extents, index * EXTENT.sizeBytes)
+      if (extent.fileBlock < end || extent.blockCount === 0)
+        throw corruptTable(`extent ${index} is out of order`)
+      end = extent.fileBlock + extent.blockCount
+      extents.push(extent)
+    }
+    if (end > fileBlocks) throw corruptTable(`extent ${first + count - 1} ends behind its file`)
+    return extents
+  }
+
+  #tailPosition(page: number, offset: number): number {
+    const place = page * TAIL_PAGE.sizeBytes
+    if (place >= this.#tailPages.length) throw corruptTable(`it has no page ${page} of tails`)
+    return TAIL_PAGE.decode(this.#tailPages, place).block * BLOCK_BYTES + offset
+  }
+}
+
+function corruptTable(reason: string): OciError {
+  return new OciError('oci.corrupt-store', `Cannot read the table of a layer's segment: ${reason}`, {
+    hint: 'Remove the image and fetch it again.',
+  })
+}

@@ -1,0 +1,192 @@
+// Writes inodes and what stands behind them, some MiB at a time: the tails of files come out of the segments, in the order
+// in which they stand there.
+
+import type { FileHandle } from 'node:fs/promises'
+import { throwIfCancelled } from '../../errors.ts'
+import { readFully, writeFully } from '../copy-extents.ts'
+import type { OpenSegment } from '../image-format.ts'
+import type { NumberedDirectory, NumberedNode } from '../squashfs/node-numbering.ts'
+import { encodeDirectoryBlock } from './directory-blocks.ts'
+import {
+  alignUp,
+  BLOCK_BYTES,
+  COMPACT_INODE,
+  EXTENDED_INODE,
+  FORMAT_EXTENDED,
+  FORMAT_LAYOUT_SHIFT,
+  INODE_SLOT_BYTES,
+  MODE_TYPES,
+  NO_BLOCK,
+} from './format.ts'
+import type { InodePlan } from './inode-plan.ts'
+import { xattrUnits } from './xattr-store.ts'
+
+const PART_BYTES = 4 * 1024 * 1024
+/** Tails are read together with what lies between them when that is not more than this. */
+const READ_GAP_BYTES = 16 * 1024
+const READ_BYTES = 256 * 1024
+const SYMLINK_PERMISSIONS = 0o777
+
+/** A tail to be read: from a place in a segment to a place in the part. */
+interface TailRead {
+  readonly segment: OpenSegment
+  readonly layer: number
+  readonly from: number
+  readonly to: number
+  readonly sizeBytes: number
+}
+
+export interface MetadataOptions {
+  readonly file: FileHandle
+  /** Where the metadata begins in the image, and how long it is. */
+  readonly start: number
+  readonly sizeBytes: number
+  readonly segments: readonly OpenSegment[]
+  /** All nodes, by the number of their inode, from 1. */
+  readonly nodes: readonly (NumberedDirectory | NumberedNode)[]
+  /** For each node, where its record goes, from `start`. */
+  readonly positions: Float64Array
+  readonly planOf: (node: NumberedDirectory | NumberedNode) => InodePlan
+  readonly signal?: AbortSignal | undefined
+  readonly onWritten: (bytes: number) => void
+}
+
+/** The number by which directories name an inode: its place, in slots. */
+export function nidOf(position: number): number {
+  return position / INODE_SLOT_BYTES
+}
+
+/** Writes all inodes. Throws `oci.cancelled`, or the system's error. */
+export async function writeMetadata(options: MetadataOptions): Promise<void> {
+  const { file, start, signal, onWritten } = options
+  for (const { records, partStart, partEnd } of partsOf(options)) {
+    throwIfCancelled(signal, 'write the image')
+    const part = Buffer.alloc(partEnd - partStart)
+    const tails = records.flatMap((record) =>
+      encodeRecord(options, part, { ...record, position: record.position - partStart }),
+    )
+    await readTails(tails, part)
+    await writeFully(file, part, start + partStart)
+    onWritten(part.length)
+  }
+}
+
+interface PlacedRecord {
+  readonly node: NumberedDirectory | NumberedNode
+  readonly plan: InodePlan
+  /** From the start of the metadata, or of the part. */
+  readonly position: number
+}
+
+/** Cuts the metadata where no record is cut. */
+function* partsOf({ nodes, positions, planOf, sizeBytes }: MetadataOptions) {
+  const order = Uint32Array.from(nodes.keys()).sort((one, other) => at(positions, one) - at(positions, other))
+  let next = 0
+  for (let partStart = 0, partEnd = 0; partStart < sizeBytes; partStart = partEnd) {
+    partEnd = Math.min(sizeBytes, partStart + PART_BYTES)
+    const records: PlacedRecord[] = []
+    for (; next < order.length; next++) {
+      const index = at(order, next)
+      const position = at(positions, index)
+      if (position >= partEnd) break
+      const node = nodes[index]
+      if (node === undefined) throw new Error(`there is no inode ${index + 1}`)
+      const plan = planOf(node)
+      records.push({ node, plan, position })
+      partEnd = Math.max(partEnd, alignUp(position + plan.recordBytes, BLOCK_BYTES))
+    }
+    yield { records, partStart, partEnd }
+  }
+}
+
+/** Puts a record into its part, but for the tail of a file: that is returned, to be read. */
+function encodeRecord(
+  { segments, positions }: MetadataOptions,
+  part: Buffer,
+  { node, plan, position }: PlacedRecord,
+): TailRead[] {
+  encodeInode(node, plan, part, position)
+  plan.xattrs.copy(part, position + plan.trailerOffset - plan.xattrs.length)
+  const place = position + plan.trailerOffset
+  const { trailer } = plan
+  switch (trailer.kind) {
+    case 'none':
+      return []
+    case 'bytes':
+      trailer.bytes.copy(part, place)
+      return []
+    case 'chunk-table': {
+      const { firstBlock } = trailer.content.place
+      let offset = place
+      for (const block of trailer.table)
+        offset = part.writeUInt32LE(block === NO_BLOCK ? NO_BLOCK : firstBlock + block, offset)
+      return []
+    }
+    case 'tail': {
+      const { layer, stored, place: contentPlace } = trailer.content
+      const segment = segments[layer]
+      if (segment === undefined) throw new Error(`there is no segment ${layer}`)
+      const sizeBytes = contentPlace.inlineTailBytes
+      return [{ segment, layer, from: stored.tailPosition, to: place, sizeBytes }]
+    }
+    case 'directory-block':
+      encodeDirectoryBlock(trailer.block, part.subarray(place), (number) => nidOf(at(positions, number - 1)))
+      return []
+  }
+}
+
+function encodeInode(
+  { node, number, linkCount }: NumberedNode,
+  { isExtended, layout, sizeBytes, data, xattrs }: InodePlan,
+  target: Buffer,
+  offset: number,
+): void {
+  const permissions = node.kind === 'symlink' ? SYMLINK_PERMISSIONS : node.mode
+  const common = {
+    format: (layout << FORMAT_LAYOUT_SHIFT) | (isExtended ? FORMAT_EXTENDED : 0),
+    xattrUnits: xattrUnits(xattrs.length),
+    mode: MODE_TYPES[node.kind] | permissions,
+    sizeBytes,
+    data,
+    number,
+    uid: node.uid,
+    gid: node.gid,
+    linkCount,
+    reserved0: 0,
+    reserved1: 0,
+  }
+  if (!isExtended) {
+    COMPACT_INODE.encodeInto(target, offset, common)
+    return
+  }
+  const extended = { ...common, mtime: node.mtimeSeconds, mtimeNanoseconds: 0, reserved2: 0 }
+  EXTENDED_INODE.encodeInto(target, offset, extended)
+}
+
+/** Reads tails into their places, those that stand close together with one read. */
+async function readTails(tails: TailRead[], part: Buffer): Promise<void> {
+  tails.sort((one, other) => one.layer - other.layer || one.from - other.from)
+  for (let first = 0; first < tails.length; ) {
+    const head = tails[first] as TailRead
+    let end = head.from + head.sizeBytes
+    let last = first + 1
+    for (; last < tails.length; last++) {
+      const { layer, from, sizeBytes } = tails[last] as TailRead
+      const isNear =
+        layer === head.layer && from - end <= READ_GAP_BYTES && from + sizeBytes - head.from <= READ_BYTES
+      if (!isNear) break
+      end = Math.max(end, from + sizeBytes)
+    }
+    const bytes = Buffer.allocUnsafe(end - head.from)
+    await readFully(head.segment.file, bytes, head.from)
+    for (const { from, to, sizeBytes } of tails.slice(first, last))
+      bytes.copy(part, to, from - head.from, from - head.from + sizeBytes)
+    first = last
+  }
+}
+
+function at(numbers: Float64Array | Uint32Array, index: number): number {
+  const value = numbers[index]
+  if (value === undefined) throw new RangeError(`there is no number ${index}`)
+  return value
+}
