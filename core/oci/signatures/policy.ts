@@ -134,7 +134,7 @@ function ruleOf(policies: SignaturePolicies, name: string): SignaturePolicy | un
 }
 
 /** Whether the text is spelled as `policyFor` looks it up: a rule that can never fit would be a hole. */
-function isScope(text: string): boolean {
+export function isScope(text: string): boolean {
   if (text === EVERYTHING) return true
   try {
     const within = `${text}/some/app`
