@@ -22,6 +22,7 @@ import { openXenstore } from '../xen/xenstore/open.ts'
 import { createHandlers } from './handlers.ts'
 import { imageUser } from './image-user.ts'
 import { type CoreHostOptions, parseOptions } from './options.ts'
+import { HostRegistries } from './registries/host-registries.ts'
 import { serveRpc } from './rpc.ts'
 import { CoreServer } from './server.ts'
 import { Tickets } from './tickets.ts'
@@ -46,12 +47,23 @@ async function run(options: CoreHostOptions): Promise<void> {
   const jobs = new Jobs(events, now)
   const tickets = new Tickets()
   parts.defer(() => tickets.close())
-  const worker = parts.use(await startImageWorker({ root: options.stateFolder, ...imageUser(), log }))
+  const worker = parts.use(
+    await startImageWorker({
+      root: options.stateFolder,
+      rootImageFormat: options.rootImageFormat,
+      ...imageUser(),
+      log,
+    }),
+  )
   parts.defer(() => jobs.close())
   const images = new Images({
     worker,
     jobs,
     events,
+    registries: new HostRegistries({
+      settingsFile: options.registriesFile,
+      proxy: {},
+    }),
     usersOf: (digest) => guests.usersOf(digest),
     inUse: () => guests.digestsInUse,
   })

@@ -10,6 +10,10 @@ export interface CoreHostOptions {
   readonly logFolder: string
   readonly guestInitPath: string | undefined
   readonly kernelFolder: string | undefined
+  /** Settings for registries; the system's when left out. */
+  readonly registriesFile: string | undefined
+  /** Which file system guests boot from. */
+  readonly rootImageFormat: 'squashfs' | 'erofs'
   readonly xenstoreTransport: 'auto' | 'socket' | 'device'
   /** A user who may do all: who started this core host from a source tree. */
   readonly ownerUid: number | undefined
@@ -28,6 +32,8 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
         'log-dir': { type: 'string', default: '/var/log/bulkhead' },
         'guest-init': { type: 'string' },
         'kernel-dir': { type: 'string' },
+        registries: { type: 'string' },
+        'root-image': { type: 'string', default: 'squashfs' },
         xenstore: { type: 'string', default: 'auto' },
         owner: { type: 'string' },
         'lab-listen': { type: 'string' },
@@ -47,6 +53,8 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
     logFolder: values['log-dir'] ?? '',
     guestInitPath: values['guest-init'],
     kernelFolder: values['kernel-dir'],
+    registriesFile: values.registries,
+    rootImageFormat: rootImageFormat(values['root-image'] ?? ''),
     xenstoreTransport: transport(values.xenstore ?? 'auto'),
     ownerUid: ownerUid(values.owner),
     lab: labOptions(values['lab-listen'], values['lab-token-file']),
@@ -58,6 +66,14 @@ function transport(value: string): CoreHostOptions['xenstoreTransport'] {
   throw new HostError(
     'host.bad-option',
     `Cannot start the core host: --xenstore is "auto", "socket" or "device", not "${value}"`,
+  )
+}
+
+function rootImageFormat(value: string): CoreHostOptions['rootImageFormat'] {
+  if (value === 'squashfs' || value === 'erofs') return value
+  throw new HostError(
+    'host.bad-option',
+    `Cannot start the core host: --root-image is "squashfs" or "erofs", not "${value}"`,
   )
 }
 

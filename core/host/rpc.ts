@@ -44,9 +44,6 @@ const changesNothing: ReadonlySet<MethodName> = new Set([
   'host.check',
   'images.list',
   'images.inspect',
-  // With the caller's own credentials, and nothing is kept of what comes.
-  'images.tags',
-  'registries.check',
   'guests.list',
   'guests.inspect',
   'guests.wait',

@@ -32,12 +32,13 @@ export async function describeImage(store: ImageStore, key: string): Promise<Cat
     configDigest: manifest.config.digest,
     architecture: config.platform.architecture,
     os: config.platform.os,
-    layers: manifest.layers.map(({ digest, size, mediaType }, position) => ({
-      digest,
-      diffId: config.diffIds[position] ?? '',
-      sizeBytes: size,
-      mediaType,
-    })),
+    layers: await Promise.all(
+      manifest.layers.map(async ({ digest, size, mediaType }, position) => {
+        const diffId = config.diffIds[position]
+        const content = diffId === undefined ? undefined : await store.segments.stat(diffId)
+        return { digest, diffId: diffId ?? '', sizeBytes: size, mediaType, ...content }
+      }),
+    ),
     history: config.history.map(({ created, createdBy, comment, emptyLayer }) => ({
       createdBy: createdBy ?? '',
       ...optional('createdAt', toTimestamp(created)),
@@ -46,6 +47,7 @@ export async function describeImage(store: ImageStore, key: string): Promise<Cat
     })),
     run: toCatalogueRunConfig(config.run),
     ...optional('rootImageSizeBytes', root?.record.sizeBytes),
+    ...optional('rootImageFormat', root?.record.format),
   }
 }
 

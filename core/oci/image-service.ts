@@ -5,14 +5,21 @@ import { parseDigest } from './digest.ts'
 import { OciError } from './errors.ts'
 import { exportImages } from './export/export-images.ts'
 import { describeImage, listImages } from './image-catalogue.ts'
-import type { ParametersOf, ResultOf } from './image-worker-protocol.ts'
+import type { ParametersOf, ResultOf, RootImageFormatName } from './image-worker-protocol.ts'
 import { importArchive } from './import/import-archive.ts'
 import { parsePlatform } from './platform.ts'
 import type { OnProgress } from './progress.ts'
 import { pullImage } from './registry/pull-image.ts'
-import { ROOT_IMAGE_FORMAT, RootImageBuilder } from './root-image-builder.ts'
+import { RootImageBuilder } from './root-image-builder.ts'
 import { ImageStore } from './store/image-store.ts'
 import type { RootImageFile } from './store/root-images.ts'
+import type { ImageFormat } from './writers/image-format.ts'
+import { squashfsFormat } from './writers/squashfs/squashfs-format.ts'
+
+const FORMATS: Readonly<Record<RootImageFormatName, ImageFormat>> = {
+  squashfs: squashfsFormat(),
+  erofs: squashfsFormat(),
+}
 
 export interface CallContext {
   readonly signal: AbortSignal
@@ -31,8 +38,11 @@ export class ImageService implements Disposable {
   }
 
   /** Opens the store under `root`; no other process may have it. */
-  static async open(root: string, log: (message: string) => void): Promise<ImageService> {
-    return new ImageService(await ImageStore.open(root, ROOT_IMAGE_FORMAT), log)
+  static async open(
+    { root, rootImageFormat }: ParametersOf['open'],
+    log: (message: string) => void,
+  ): Promise<ImageService> {
+    return new ImageService(await ImageStore.open(root, FORMATS[rootImageFormat], log), log)
   }
 
   [Symbol.dispose](): void {

@@ -15,6 +15,7 @@ import type {
   PruneParameters,
   PullParameters,
   ResultOf,
+  RootImageFormatName,
   TagsParameters,
   VerifyParameters,
 } from './image-worker-protocol.ts'
@@ -22,6 +23,8 @@ import type {
 export interface ImageWorkerOptions {
   /** Folder of `store/` and `images/`; it exists, and the worker's user may enter it. */
   readonly root: string
+  /** How root images are made; squashfs when left out. */
+  readonly rootImageFormat?: RootImageFormatName | undefined
   /** The user and group to run as, which needs root; ours when left out. */
   readonly uid?: number | undefined
   readonly gid?: number | undefined
@@ -46,15 +49,16 @@ export interface RemoveOptions {
   readonly inUse?: readonly string[] | undefined
 }
 
-/** A finished root image: a squashfs file, and what the guest is started with. */
+/** A finished root image: a file system in a file, and what the guest is started with. */
 export interface RootImage {
   readonly path: string
+  readonly format: RootImageFormatName
   /** Of the image's manifest. */
   readonly digest: string
   readonly configDigest: string
   /** When the image was made, as it says. */
   readonly created?: string | undefined
-  /** Of the squashfs file. */
+  /** Of the file. */
   readonly sizeBytes: number
   /** Of the files in it. */
   readonly uncompressedBytes: number
@@ -203,7 +207,7 @@ export class ImageWorkerClient implements AsyncDisposable {
   /** The root image of what `image` names, built if there is none. */
   async rootImage(image: string, options: CallOptions = {}): Promise<RootImage> {
     const { key, ...built } = await (await this.#worker()).call('rootImage', { image }, options)
-    const file = path.join(this.#options.root, 'images', `${key}.squashfs`)
+    const file = path.join(this.#options.root, 'images', `${key}.${built.format}`)
     await this.#requireOwnFile(file, built.sizeBytes)
     return { path: file, ...built }
   }
@@ -236,10 +240,10 @@ export class ImageWorkerClient implements AsyncDisposable {
   }
 
   async #launch(): Promise<WorkerProcess> {
-    const { root, log = () => {} } = this.#options
+    const { root, rootImageFormat = 'squashfs', log = () => {} } = this.#options
     const worker = new WorkerProcess({ ...this.#options, log })
     try {
-      await worker.call('open', { root })
+      await worker.call('open', { root, rootImageFormat })
       return worker
     } catch (error) {
       await worker.end()

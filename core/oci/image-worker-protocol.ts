@@ -7,8 +7,11 @@ import type { ArchiveFormat } from './export/archive-plan.ts'
 import { runConfigSchema } from './image-config.ts'
 import { LAYER_STATES, PROGRESS_PHASES } from './progress.ts'
 import type { RegistryAccess } from './registry/registry-access.ts'
+import type { SignaturePolicies } from './signatures/policy.ts'
 
 const rootImageFormatSchema = z.enum(['squashfs', 'erofs'])
+
+export type RootImageFormatName = z.infer<typeof rootImageFormatSchema>
 
 const catalogueEntrySchema = z.object({
   reference: z.string(),
@@ -61,6 +64,7 @@ const catalogueDetailsSchema = catalogueEntrySchema.extend({
 const rootImageSchema = z.object({
   /** Names the file in the folder of root images: the core host makes the path itself. */
   key: z.string().regex(/^[0-9a-f]{64}$/),
+  format: rootImageFormatSchema,
   digest: z.string(),
   configDigest: z.string(),
   created: z.string().optional(),
@@ -119,6 +123,8 @@ export interface PullParameters extends RegistryAccess {
   readonly reference: string
   /** `linux/amd64`; this machine's when left out. */
   readonly platform?: string | undefined
+  /** Which images have to be signed. */
+  readonly signatures?: SignaturePolicies | undefined
 }
 
 export interface TagsParameters extends RegistryAccess {
@@ -130,8 +136,9 @@ export interface TagsParameters extends RegistryAccess {
 
 export interface VerifyParameters extends RegistryAccess {
   readonly image: string
-  /** PEM text. */
-  readonly keys: readonly string[]
+  /** PEM text; left out: those that the policies have for the image. */
+  readonly keys?: readonly string[] | undefined
+  readonly signatures: SignaturePolicies
 }
 
 export interface RemoveParameters {
@@ -151,7 +158,7 @@ export interface PruneParameters {
 
 /** What each method is asked with. `progressToken` is echoed with each report of progress. */
 export interface ParametersOf {
-  open: { readonly root: string }
+  open: { readonly root: string; readonly rootImageFormat: RootImageFormatName }
   list: Record<string, never>
   inspect: { readonly image: string }
   pull: PullParameters & { readonly progressToken: number }

@@ -43,8 +43,8 @@ type Handler<M extends WorkerMethod> = (
   context: CallContext,
 ) => Promise<ResultOf<M>>
 
-handle('open', async ({ root }) => {
-  service = await ImageService.open(root, log)
+handle('open', async (parameters) => {
+  service = await ImageService.open(parameters, log)
   return null
 })
 handle('list', () => opened().list())

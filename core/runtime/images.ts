@@ -2,7 +2,9 @@
 // uses what. Foreign bytes are parsed in the worker only.
 import { createHash } from 'node:crypto'
 import type { ImageDetails, ImageSummary, Job, ParsedParamsOf, ResultOf } from '../api/methods.ts'
+import { OciError } from '../oci/errors.ts'
 import type { ImageWorkerClient, RootImage } from '../oci/image-worker-client.ts'
+import { parseReference } from '../oci/reference.ts'
 import {
   type ArchiveJob,
   archiveBuffer,
@@ -14,11 +16,13 @@ import type { StreamSession } from './broker/stream-session.ts'
 import { GuestError } from './errors.ts'
 import type { EventHub } from './event-hub.ts'
 import type { Jobs } from './jobs.ts'
+import type { RegistryDirectory } from './registry-directory.ts'
 
 export interface ImagesOptions {
   readonly worker: ImageWorkerClient
   readonly jobs: Jobs
   readonly events: EventHub
+  readonly registries: RegistryDirectory
   /** Names of the guests made from the image with this manifest digest. */
   readonly usersOf: (digest: string) => readonly string[]
   /** Manifest digests of the images of all guests. */
@@ -49,13 +53,18 @@ export class Images {
 
   /** Starts a pull, or joins one of the same image by the same means that is running. */
   pull(request: ParsedParamsOf<'images.pull'>): Job {
-    const { jobs, worker } = this.#options
+    const { jobs, worker, registries } = this.#options
     return jobs.start({
       kind: 'pull',
       title: `Pull ${request.reference}`,
       sharedBy: keyOf('pull', request),
       work: async ({ signal, progress }) => {
-        const { reference } = await worker.pull(request, { signal, onProgress: progress })
+        const { reference: asked, platform, ...given } = request
+        const { access, signatures } = await registries.resolve(parseReference(asked), given)
+        const { reference } = await worker.pull(
+          { reference: asked, platform, ...access, signatures },
+          { signal, onProgress: progress },
+        )
         await worker.rootImage(reference, { signal, onProgress: progress })
         await this.#announce([reference])
         return [reference]
@@ -126,20 +135,35 @@ export class Images {
     return this.#options.worker.check(repair, { signal })
   }
 
-  tags(request: ParsedParamsOf<'images.tags'>, signal: AbortSignal): Promise<ResultOf<'images.tags'>> {
-    return this.#options.worker.tags(request, { signal })
+  /** A page of the tags of a repository in its registry. */
+  async tags(request: ParsedParamsOf<'images.tags'>, signal: AbortSignal): Promise<ResultOf<'images.tags'>> {
+    const { repository, after, limit, ...given } = request
+    const { worker, registries } = this.#options
+    const { access } = await registries.resolve(parseReference(repository), given)
+    return worker.tags({ repository, after, limit, ...access }, { signal })
   }
 
-  checkRegistry(
+  /** Whether a registry answers, and takes the credentials. */
+  async checkRegistry(
     request: ParsedParamsOf<'registries.check'>,
     signal: AbortSignal,
   ): Promise<ResultOf<'registries.check'>> {
-    return this.#options.worker.checkRegistry(request, { signal })
+    const { registry, ...given } = request
+    const { worker, registries } = this.#options
+    const { access } = await registries.resolve({ registry, repository: '' }, given)
+    return worker.checkRegistry({ registry, ...access }, { signal })
   }
 
-  verify(request: ParsedParamsOf<'images.verify'>, signal: AbortSignal): Promise<ResultOf<'images.verify'>> {
-    const { keys = [], ...rest } = request
-    return this.#options.worker.verify({ ...rest, keys }, { signal })
+  /** Looks for signatures of an image in its registry and checks them. */
+  async verify(
+    request: ParsedParamsOf<'images.verify'>,
+    signal: AbortSignal,
+  ): Promise<ResultOf<'images.verify'>> {
+    const { image: key, keys, ...given } = request
+    const { worker, registries } = this.#options
+    const image = await this.#referenceOf(key)
+    const { access, signatures } = await registries.resolve(parseReference(image), given)
+    return worker.verify({ image, keys, ...access, signatures }, { signal })
   }
 
   async remove(key: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
@@ -155,6 +179,16 @@ export class Images {
     const removed = await this.#options.worker.remove(key, { force, inUse: this.#options.inUse() })
     this.#announceGone(removed.untagged)
     return { untagged: [...removed.untagged], deleted: [...removed.deleted] }
+  }
+
+  /** The full name of an image that is here; what is not here is looked up in its registry by the name as it is. */
+  async #referenceOf(key: string): Promise<string> {
+    try {
+      return (await this.#options.worker.inspect(key)).reference
+    } catch (error) {
+      if (error instanceof OciError && error.code === 'oci.not-found') return key
+      throw error
+    }
   }
 
   #archiveJob({ id }: Job): ArchiveJob {

@@ -1,0 +1,21 @@
+// What the runtime asks the host about a registry before it speaks to it.
+import type { ImageReference } from '../oci/reference.ts'
+import type { RegistryAccess } from '../oci/registry/registry-access.ts'
+import type { SignaturePolicies } from '../oci/signatures/policy.ts'
+
+/** What a client may send along; mirrors are the host's to name. */
+export type RegistryRequest = Omit<RegistryAccess, 'mirrors'>
+
+export interface ResolvedAccess {
+  readonly access: RegistryAccess
+  /** Which images have to be signed. */
+  readonly signatures: SignaturePolicies
+}
+
+export interface RegistryDirectory {
+  /** How to reach a repository's registry. */
+  resolve(
+    reference: Pick<ImageReference, 'registry' | 'repository'>,
+    request: RegistryRequest,
+  ): Promise<ResolvedAccess>
+}
