@@ -7,7 +7,7 @@ const groups: readonly VerbGroup[] = ['Guests', 'Images', 'Hosts', 'Bulkhead']
 /** What `bulkhead help` prints. */
 export function topHelp(): string {
   const lists = groups.map((group) => {
-    const members = verbs.filter((verb) => verb.group === group)
+    const members = verbs.filter((verb) => verb.group === group && !verb.isSecondName)
     return `${group}:\n${members.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join('\n')}\n`
   })
   return `Usage: bulkhead [--host HOST] COMMAND [options]

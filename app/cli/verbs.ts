@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { CliContext } from './cli-context.ts'
 import { UsageError } from './failure.ts'
+import { imageVerbs } from './image-verbs.ts'
 
 export interface VerbModule {
   /** Adds the verb's arguments, options and examples. */
@@ -16,6 +17,8 @@ export interface Verb {
   readonly name: string
   readonly group: VerbGroup
   readonly summary: string
+  /** There is a shorter name, which the list of all verbs has. */
+  readonly isSecondName?: boolean
   readonly load: () => Promise<VerbModule>
 }
 
@@ -82,26 +85,7 @@ export const verbs: readonly Verb[] = [
     summary: 'Print all that is known of guests, as JSON',
     load: () => import('./commands/inspect.ts'),
   },
-  { name: 'images', group: 'Images', summary: 'List images', load: () => import('./commands/images.ts') },
-  {
-    name: 'image inspect',
-    group: 'Images',
-    summary: 'Print all that is known of images, as JSON',
-    load: () => import('./commands/image-inspect.ts'),
-  },
-  {
-    name: 'pull',
-    group: 'Images',
-    summary: 'Fetch an image from a registry',
-    load: () => import('./commands/pull.ts'),
-  },
-  {
-    name: 'import',
-    group: 'Images',
-    summary: 'Take in an image from a file, a folder or standard input',
-    load: () => import('./commands/import.ts'),
-  },
-  { name: 'rmi', group: 'Images', summary: 'Remove images', load: () => import('./commands/rmi.ts') },
+  ...imageVerbs,
   {
     name: 'host info',
     group: 'Hosts',

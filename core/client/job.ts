@@ -20,7 +20,7 @@ export async function waitForJob(client: CoreClient, id: string, options: JobOpt
     onProgress?.(job)
     if (job.state !== 'running') finished.resolve(job)
   }
-  const look = () => client.request('jobs.get', { job: id }).then(see, finished.reject)
+  const look = () => client.request('jobs.get', { job: id }, { signal }).then(see, finished.reject)
   const { promise: interrupted, reject } = Promise.withResolvers<never>()
   // Each may be rejected before somebody waits for it.
   interrupted.catch(() => {})
@@ -34,7 +34,7 @@ export async function waitForJob(client: CoreClient, id: string, options: JobOpt
   })
   try {
     if (signal?.aborted) onAbort()
-    await client.request('events.subscribe', {})
+    await client.request('events.subscribe', {}, { signal })
     await look()
     const job = await Promise.race([finished.promise, interrupted, lost(client)])
     if (job.state === 'done') return job

@@ -93,7 +93,9 @@ export async function startScriptedCore(script: Script): Promise<ScriptedCore> {
     if (script.firstLine?.(line, socket)) return
     if (line === 'rpc 1') {
       socket.write('ok {"protocol":1,"version":"0.0.0-scripted"}\n')
-      rpcs.add(serveCalls(socket, script, calls))
+      const rpc = serveCalls(socket, script, calls)
+      rpcs.add(rpc)
+      rpc.onClose(() => rpcs.delete(rpc))
       return
     }
     const stream = script.streams?.[line.replace('stream ', '')]

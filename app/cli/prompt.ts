@@ -1,0 +1,94 @@
+// Questions to a person at a terminal. They go to stderr: stdout is for data.
+import { StringDecoder } from 'node:string_decoder'
+import type { CliContext } from './cli-context.ts'
+import { CliError } from './failure.ts'
+
+/** Asks for a line, which the terminal shows and lets the person correct. */
+export async function ask({ process }: CliContext, question: string): Promise<string> {
+  process.stderr.write(question)
+  return await readLine(process.stdin, (text) => {
+    const end = text.indexOf('\n')
+    return end === -1 ? undefined : { line: text.slice(0, end).replace(/\r$/, ''), rest: text.slice(end + 1) }
+  })
+}
+
+/** Asks for a line that nobody shall see. */
+export async function askSecret({ process }: CliContext, question: string): Promise<string> {
+  const { stdin, stderr } = process
+  stderr.write(question)
+  const restore = () => void stdin.setRawMode(false)
+  stdin.setRawMode(true)
+  process.on('exit', restore)
+  try {
+    return await readLine(stdin, typedSecret)
+  } finally {
+    process.off('exit', restore)
+    restore()
+    stderr.write('\n')
+  }
+}
+
+/** Asks for a yes; everything else is a no. */
+export async function confirm(context: CliContext, question: string): Promise<boolean> {
+  return /^y(es)?$/i.test((await ask(context, `${question} [y/N] `)).trim())
+}
+
+interface TypedLine {
+  readonly line: string
+  /** What was typed ahead. */
+  readonly rest: string
+}
+
+/** Collects what comes until `findLine` sees a line in it; the end of the input ends the line. */
+async function readLine(
+  stdin: NodeJS.ReadStream,
+  findLine: (text: string) => TypedLine | undefined,
+): Promise<string> {
+  const decoder = new StringDecoder('utf8')
+  let text = ''
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const onData = (chunk: Buffer) => {
+    text += decoder.write(chunk)
+    try {
+      const found = findLine(text)
+      if (found === undefined) return
+      stdin.off('data', onData)
+      if (found.rest !== '') stdin.unshift(Buffer.from(found.rest))
+      resolve(found.line)
+    } catch (error) {
+      reject(error)
+    }
+  }
+  const onEnd = () => resolve(text)
+  stdin.on('data', onData).on('end', onEnd).resume()
+  try {
+    return await promise
+  } finally {
+    stdin.off('data', onData).off('end', onEnd).pause()
+  }
+}
+
+/** In raw mode the terminal corrects nothing and raises no signals: that is done here. */
+function typedSecret(text: string): TypedLine | undefined {
+  let line = ''
+  for (const [index, character] of [...text].entries()) {
+    switch (character) {
+      case '\r':
+      case '\n':
+      case '\x04': // Ctrl-D
+        return { line, rest: [...text].slice(index + 1).join('') }
+      case '\x03': // Ctrl-C
+        throw new CliError('cli.interrupted', 'Interrupted', { data: { signal: 'SIGINT' } })
+      case '\x7f': // Backspace, on most terminals
+      case '\b':
+        line = [...line].slice(0, -1).join('')
+        break
+      case '\x15': // Ctrl-U
+        line = ''
+        break
+      default:
+        line += character
+    }
+  }
+  return undefined
+}
