@@ -24,6 +24,7 @@ const DOCKER_HUB_HOSTS: ReadonlySet<string> = new Set([
 ])
 const OFFICIAL_PREFIX = 'library/'
 const DEFAULT_TAG = 'latest'
+/** Of a repository, without its registry (reference.go RepositoryNameTotalLengthMax). */
 const MAX_NAME_LENGTH = 255
 
 const DOMAIN_COMPONENT = '(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])'
@@ -47,7 +48,7 @@ export function parseReference(text: string): ImageReference {
   }
   const { name, tag, digest } = splitSuffixes(text)
   const { registry, repository } = splitRegistry(text, name)
-  if (registry.length + 1 + repository.length > MAX_NAME_LENGTH) {
+  if (repository.length > MAX_NAME_LENGTH) {
     throw badReference(text, `its name is longer than ${MAX_NAME_LENGTH} characters`)
   }
   if (digest !== undefined) return { registry, repository, ...(tag === undefined ? {} : { tag }), digest }
@@ -69,8 +70,8 @@ export function familiarName({ registry, repository }: ImageReference): string {
   if (registry !== DEFAULT_REGISTRY) return `${registry}/${repository}`
   const rest = repository.slice(OFFICIAL_PREFIX.length)
   const isOfficial = repository.startsWith(OFFICIAL_PREFIX) && !rest.includes('/')
-  // Careful: a first word that reads as a registry (`library/localhost`) would change its meaning when shortened.
-  return isOfficial && !looksLikeRegistry(rest) ? rest : repository
+  // One word alone is never a registry, whatever it looks like.
+  return isOfficial ? rest : repository
 }
 
 /**
