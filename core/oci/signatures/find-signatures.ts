@@ -40,7 +40,13 @@ export async function* findSignatures(
 ): AsyncGenerator<FoundSignature | UnreadableSignature> {
   const tag = signatureTag(subject)
   if (tag !== undefined) yield* signaturesIn(tag, `the tag ${tag}`, artifacts, signal)
-  for (const { digest, artifactType, annotations } of await artifacts.referrers(subject, undefined, signal)) {
+  let referrers: readonly Descriptor[] = []
+  try {
+    referrers = await artifacts.referrers(subject, undefined, signal)
+  } catch (error) {
+    yield { where: 'the list of referrers', reason: faultOf(error) }
+  }
+  for (const { digest, artifactType, annotations } of referrers) {
     const predicate = annotations?.[PREDICATE_ANNOTATION]
     if (!mayBeSignature(artifactType) || (predicate !== undefined && predicate !== signedPredicate)) continue
     yield* signaturesIn(digest, `the referrer ${shortDigest(digest)}`, artifacts, signal)

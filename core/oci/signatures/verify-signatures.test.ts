@@ -176,6 +176,15 @@ describe('what stands in the place of signatures', () => {
     expect(artifacts.requests.length).toBeLessThan(2 * LIMITS.signatures + 5)
   })
 
+  test('a list of referrers that cannot be read does not hide a signature under the tag', async () => {
+    artifacts.referrers = async () => {
+      throw new OciError('oci.limit', 'Cannot read the referrers: there are too many')
+    }
+    expect(await faults()).toEqual(['Cannot read the referrers: there are too many'])
+    artifacts.addManifest([simple()], tag)
+    expect((await verify()).signatures).toHaveLength(1)
+  })
+
   test('a registry that does not answer is not taken for an image that nobody signed', async () => {
     artifacts.addManifest([simple()], tag)
     artifacts.blob = async () => {
