@@ -12,6 +12,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'building a PV domain, and launch to first byte, beside xl create',
     load: () => import('./launch/launch.ts'),
   },
+  image: {
+    about: 'gzip layers to a root image, beside skopeo, umoci, mksquashfs and tar2sqfs',
+    load: () => import('./image/image.ts'),
+  },
 }
 
 const { values, positionals } = parseArgs({
