@@ -28,7 +28,7 @@ export interface VerifyRequest {
   readonly image: SignedImage
   /** PEM, at least one. */
   readonly keys: readonly string[]
-  /** How the name that a signature gives is compared; `exact-repository` when left out. */
+  /** How the name that a signature gives is compared; `if-named` when left out. */
   readonly identity?: SignedIdentity | undefined
   /** Ends the search when what was found is enough; left out, all signatures are looked at. */
   readonly isEnough?: ((found: readonly GoodSignature[]) => boolean) | undefined
@@ -51,7 +51,7 @@ export interface SignatureFault {
  * none of those found is good (data: `reasons`, one for each), `oci.bad-key`, and what the registry's failures throw.
  */
 export async function verifySignatures(
-  { image, keys, identity = 'exact-repository', isEnough }: VerifyRequest,
+  { image, keys, identity = 'if-named', isEnough }: VerifyRequest,
   artifacts: ArtifactSource,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<VerifiedImage> {
