@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { BulkheadError } from '../errors.ts'
 import { startImageWorker } from '../oci/image-worker-client.ts'
+import { proxySettingsOf } from '../oci/registry/proxy-rules.ts'
 import { RingBudget } from '../runtime/broker/byte-ring.ts'
 import { EventHub } from '../runtime/event-hub.ts'
 import { systemKernelPlaces } from '../runtime/guest-kernel.ts'
@@ -62,7 +63,7 @@ async function run(options: CoreHostOptions): Promise<void> {
     events,
     registries: new HostRegistries({
       settingsFile: options.registriesFile,
-      proxy: {},
+      proxy: proxySettingsOf(process.env),
     }),
     usersOf: (digest) => guests.usersOf(digest),
     inUse: () => guests.digestsInUse,

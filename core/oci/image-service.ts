@@ -9,16 +9,22 @@ import type { ParametersOf, ResultOf, RootImageFormatName } from './image-worker
 import { importArchive } from './import/import-archive.ts'
 import { parsePlatform } from './platform.ts'
 import type { OnProgress } from './progress.ts'
+import { parseReference } from './reference.ts'
+import { checkRegistry } from './registry/check-registry.ts'
+import { listTags } from './registry/list-tags.ts'
 import { pullImage } from './registry/pull-image.ts'
 import { RootImageBuilder } from './root-image-builder.ts'
+import { requireNotRejected, requirePolicy } from './signatures/policy.ts'
 import { ImageStore } from './store/image-store.ts'
 import type { RootImageFile } from './store/root-images.ts'
+import { verifyImage } from './verify-image.ts'
+import { EROFS } from './writers/erofs/erofs-format.ts'
 import type { ImageFormat } from './writers/image-format.ts'
 import { squashfsFormat } from './writers/squashfs/squashfs-format.ts'
 
 const FORMATS: Readonly<Record<RootImageFormatName, ImageFormat>> = {
   squashfs: squashfsFormat(),
-  erofs: squashfsFormat(),
+  erofs: EROFS,
 }
 
 export interface CallContext {
@@ -59,11 +65,18 @@ export class ImageService implements Disposable {
     return describeImage(this.#store, image)
   }
 
+  /** A policy on signatures is looked at before anything is fetched, and before the image is built. */
   async pull(
-    { platform, ...request }: ParametersOf['pull'],
-    context: CallContext,
+    { platform, signatures = {}, ...request }: ParametersOf['pull'],
+    { signal, onProgress }: CallContext,
   ): Promise<ResultOf<'pull'>> {
-    return pullImage({ ...request, ...platformOf(platform) }, this.#store, context)
+    requireNotRejected(signatures, parseReference(request.reference))
+    return pullImage({ ...request, ...platformOf(platform) }, this.#store, {
+      policy: requirePolicy(signatures),
+      log: this.#log,
+      signal,
+      onProgress,
+    })
   }
 
   async import(
@@ -104,19 +117,20 @@ export class ImageService implements Disposable {
     throw notThereYet('check the store')
   }
 
-  async tags(_parameters: ParametersOf['tags'], _context: CallContext): Promise<ResultOf<'tags'>> {
-    throw notThereYet('list tags')
+  async tags(request: ParametersOf['tags'], { signal }: CallContext): Promise<ResultOf<'tags'>> {
+    return listTags(request, { signal, log: this.#log })
   }
 
   async checkRegistry(
-    _parameters: ParametersOf['checkRegistry'],
-    _context: CallContext,
+    request: ParametersOf['checkRegistry'],
+    { signal }: CallContext,
   ): Promise<ResultOf<'checkRegistry'>> {
-    throw notThereYet('reach the registry')
+    return checkRegistry(request, { signal })
   }
 
-  async verify(_parameters: ParametersOf['verify'], _context: CallContext): Promise<ResultOf<'verify'>> {
-    throw notThereYet('verify signatures')
+  async verify(request: ParametersOf['verify'], { signal }: CallContext): Promise<ResultOf<'verify'>> {
+    const { signatures, ...verified } = await verifyImage(request, this.#store, { signal, log: this.#log })
+    return { ...verified, signatures: [...signatures] }
   }
 
   async sweep({ inUse }: ParametersOf['sweep']): Promise<ResultOf<'sweep'>> {

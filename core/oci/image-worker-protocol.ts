@@ -95,7 +95,10 @@ export const RESULTS = {
     problems: z.array(z.object({ subject: z.string(), problem: z.string(), repaired: z.boolean() })),
   }),
   tags: z.object({ repository: z.string(), tags: z.array(z.string()), hasMore: z.boolean() }),
-  checkRegistry: z.object({ registry: z.string() }),
+  checkRegistry: z.object({
+    registry: z.string(),
+    login: z.enum(['accepted', 'not-wanted', 'anonymous']),
+  }),
   verify: z.object({
     reference: z.string(),
     digest: z.string(),

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import type { ImageDetails, ImageSummary, Job, ParsedParamsOf, ResultOf } from '../api/methods.ts'
 import { OciError } from '../oci/errors.ts'
 import type { ImageWorkerClient, RootImage } from '../oci/image-worker-client.ts'
-import { parseReference } from '../oci/reference.ts'
+import { parseReference, parseRegistryName } from '../oci/reference.ts'
 import {
   type ArchiveJob,
   archiveBuffer,
@@ -148,8 +148,9 @@ export class Images {
     request: ParsedParamsOf<'registries.check'>,
     signal: AbortSignal,
   ): Promise<ResultOf<'registries.check'>> {
-    const { registry, ...given } = request
+    const { registry: asked, ...given } = request
     const { worker, registries } = this.#options
+    const registry = parseRegistryName(asked)
     const { access } = await registries.resolve({ registry, repository: '' }, given)
     return worker.checkRegistry({ registry, ...access }, { signal })
   }

@@ -3,8 +3,8 @@ import type { ImageReference } from '../oci/reference.ts'
 import type { RegistryAccess } from '../oci/registry/registry-access.ts'
 import type { SignaturePolicies } from '../oci/signatures/policy.ts'
 
-/** What a client may send along; mirrors are the host's to name. */
-export type RegistryRequest = Omit<RegistryAccess, 'mirrors'>
+/** What a client may send along; the rest is the host's to say. */
+export type RegistryRequest = Omit<RegistryAccess, 'mirrors' | 'foreignLayers'>
 
 export interface ResolvedAccess {
   readonly access: RegistryAccess

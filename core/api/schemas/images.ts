@@ -116,6 +116,8 @@ export const checkRegistry = z.strictObject({ registry: z.string().min(1).max(25
 export const checkedRegistry = z.strictObject({
   /** The registry's name as references have it: `docker.io`, `localhost:5000`. */
   registry: z.string(),
+  /** What it did with the credentials: took them, did not ask for any, or let everybody in as none were given. */
+  login: z.enum(['accepted', 'not-wanted', 'anonymous']),
 })
 
 export const importImage = z.strictObject({

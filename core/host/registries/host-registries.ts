@@ -39,6 +39,7 @@ export class HostRegistries implements RegistryDirectory {
       certificateAuthority: authorities.length === 0 ? undefined : authorities.join('\n'),
       clientCertificate: request.clientCertificate ?? own.clientCertificate,
       trustedRealms: [...(rule?.trustedRealms ?? []), ...(request.trustedRealms ?? [])],
+      foreignLayers: rule?.foreignLayers,
       proxy: request.proxy ?? settings.proxy ?? this.#proxy,
       mirrors: await Promise.all(
         (rule?.mirrors ?? []).map(async (mirror) => ({ ...mirror, ...(await this.#endpoint(mirror.host)) })),

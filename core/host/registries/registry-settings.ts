@@ -33,6 +33,8 @@ const registry = z.strictObject({
   mirrors: z.array(mirror).max(16).default([]),
   plainHttp: z.boolean().optional(),
   trustedRealms: z.array(hostName).max(16).default([]),
+  /** Layers may come from the addresses that a manifest names for them. */
+  foreignLayers: z.boolean().optional(),
 })
 export type RegistryRule = z.infer<typeof registry>
 
