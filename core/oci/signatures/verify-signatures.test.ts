@@ -106,6 +106,28 @@ describe('simple signing', () => {
     expect(await faults()).toEqual([expect.stringContaining(complaint)])
   })
 
+  test.each([
+    [
+      'another image',
+      { image: { 'docker-manifest-digest': `sha256:${'0'.repeat(64)}` } },
+      'it is of another image',
+    ],
+    [
+      'another repository',
+      { identity: { 'docker-reference': 'registry.example/team/web' } },
+      'it was made for',
+    ],
+    [
+      'a name that is none',
+      { identity: { 'docker-reference': 'UPPER CASE' } },
+      'it was made for "UPPER CASE"',
+    ],
+  ])('%s', async (_, change, complaint) => {
+    const document = JSON.parse(payload.toString())
+    artifacts.addManifest([simple(json({ ...document, critical: { ...document.critical, ...change } }))], tag)
+    expect(await faults()).toEqual([expect.stringContaining(complaint)])
+  })
+
   test('a payload that says two things', async () => {
     const other = `"critical":{"image":{"docker-manifest-digest":"sha256:${'0'.repeat(64)}"}},`
     artifacts.addManifest([simple(Buffer.from(payload.toString().replace('{', `{${other}`)))], tag)
@@ -299,6 +321,12 @@ describe('bundles', () => {
   ])('%s', async (_, bundle, complaint) => {
     addBundle(bundle)
     expect(await faults()).toEqual([expect.stringContaining(complaint)])
+  })
+
+  test('a signature of another message', async () => {
+    artifacts.addManifestBytes(manifest)
+    addBundle(bundleOf({ messageSignature: { signature: signed(Buffer.from('another manifest')) } }))
+    expect(await faults()).toEqual(['it was not made with the key that was expected'])
   })
 
   test('an envelope whose type was changed is not what was signed', async () => {
