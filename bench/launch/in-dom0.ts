@@ -124,7 +124,7 @@ async function preparePeer(): Promise<Peer> {
   const initrd = join(folder, 'initrd')
   await writeFile(
     initrd,
-    Buffer.concat([await readFile(join(state, 'initrds', base)), await launchBundle(record)]),
+    Buffer.concat([await readFile(join(state, 'initrds', base)), await launchBundle(record, 'squashfs')]),
   )
   const { stdout } = await run('losetup', ['-r', '-f', '--show', join(state, 'images', root)]).catch(() =>
     run('sh', ['-c', `d=$(losetup -f); losetup -r $d ${join(state, 'images', root)}; echo $d`]),

@@ -125,7 +125,7 @@ async function run(options: CoreHostOptions): Promise<void> {
   log(`Bulkhead ${version} serves ${options.socketPath} on Xen ${hypervisor.version}`)
   const warming = new AbortController()
   parts.defer(() => warming.abort())
-  void warmUp(services, warming.signal) // never rejects, and nobody waits for it
+  void warmUp(services, options.rootImageFormat, warming.signal) // never rejects, and nobody waits for it
   const reason = await Promise.race([
     signalled(),
     xenstore.closed.then(({ message }) => message),

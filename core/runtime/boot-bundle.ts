@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '../durable-file.ts'
+import type { RootImage } from '../oci/image-worker-client.ts'
 import { type InitrdEntry, makeInitrd } from '../xen/kernel/initrd.ts'
 import { decompressModule } from '../xen/kernel/module-file.ts'
 import { planModules } from '../xen/kernel/module-plan.ts'
@@ -12,11 +13,15 @@ import type { GuestKernel } from './guest-kernel.ts'
 import type { GuestRecord } from './guest-record.ts'
 
 /** What guest-init needs of a modular kernel; those that a kernel has built in are left out. */
-const neededModules = ['xen-evtchn', 'xen-gntalloc', 'xen-blkfront', 'squashfs', 'overlay']
+const neededModules = ['xen-evtchn', 'xen-gntalloc', 'xen-blkfront', 'overlay']
+
+/** What a root image is written as. */
+export type RootFilesystem = RootImage['format']
 
 export interface InitrdOptions {
   readonly guestInitPath: string
   readonly kernel: GuestKernel
+  readonly rootFilesystem: RootFilesystem
   /** Where first parts are kept. */
   readonly cacheFolder: string
 }
@@ -26,13 +31,13 @@ const known = new Map<string, string>()
 
 /** Path of the initrd's first part, made if it is not there. */
 export async function guestInitrd(options: InitrdOptions): Promise<string> {
-  const { guestInitPath, kernel, cacheFolder } = options
+  const { guestInitPath, kernel, rootFilesystem, cacheFolder } = options
   const sources = [
     guestInitPath,
     ...(kernel.modulesFolder === undefined ? [] : [join(kernel.modulesFolder, 'modules.dep')]),
   ]
   const identities = await Promise.all(sources.map(identityOf))
-  const key = JSON.stringify([cacheFolder, kernel, identities])
+  const key = JSON.stringify([cacheFolder, kernel, rootFilesystem, identities])
   const cached = known.get(key)
   if (cached !== undefined && (await exists(cached))) return cached
   const made = await makeGuestInitrd(options)
@@ -52,7 +57,8 @@ async function exists(path: string): Promise<boolean> {
   return (await identityOf(path)) !== undefined
 }
 
-async function makeGuestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOptions): Promise<string> {
+async function makeGuestInitrd(options: InitrdOptions): Promise<string> {
+  const { guestInitPath, kernel, rootFilesystem, cacheFolder } = options
   const init = await readFile(guestInitPath).catch((error: unknown) => {
     throw new GuestError('guest.no-init', `Cannot read guest-init at ${guestInitPath}`, {
       hint: 'Build it with "make -C guest-init".',
@@ -60,7 +66,9 @@ async function makeGuestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOpt
     })
   })
   const plan =
-    kernel.modulesFolder === undefined ? undefined : await planModules(kernel.modulesFolder, neededModules)
+    kernel.modulesFolder === undefined
+      ? undefined
+      : await planModules(kernel.modulesFolder, [...neededModules, rootFilesystem])
   if (plan !== undefined && plan.missing.length > 0)
     throw new GuestError(
       'guest.no-module',
@@ -89,7 +97,10 @@ async function makeGuestInitrd({ guestInitPath, kernel, cacheFolder }: InitrdOpt
 }
 
 /** The initrd's second part: the launch spec for guest-init. */
-export async function launchBundle(record: GuestRecord): Promise<Uint8Array<ArrayBuffer>> {
+export async function launchBundle(
+  record: GuestRecord,
+  rootFilesystem: RootFilesystem,
+): Promise<Uint8Array<ArrayBuffer>> {
   const { process, hostname, readOnlyRoot } = record.spec
   const bundle = {
     version: 1,
@@ -97,7 +108,7 @@ export async function launchBundle(record: GuestRecord): Promise<Uint8Array<Arra
     hostname,
     root: {
       device: '/dev/xvda',
-      filesystem: 'squashfs',
+      filesystem: rootFilesystem,
       upper: readOnlyRoot ? { kind: 'none' } : { kind: 'tmpfs', sizeBytes: 0 },
     },
     process: { ...process, argv: [...process.argv], env: [...process.env], groups: [...process.groups] },

@@ -54,10 +54,11 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       path: await guestInitrd({
         guestInitPath: services.guestInitPath,
         kernel,
+        rootFilesystem: root.format,
         cacheFolder: join(services.stateFolder, 'initrds'),
       }),
     },
-    { bytes: await launchBundle(record) },
+    { bytes: await launchBundle(record, root.format) },
   ])
   checkFreeMemory(record, hypervisor.physicalInfo())
 
