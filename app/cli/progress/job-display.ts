@@ -44,6 +44,22 @@ export const jsonProgressHelp = `With --progress json, stdout has one JSON objec
 
 /** Opens the display for a mode; with `auto` a terminal sees lines that change, and a pipe sees nothing. */
 export function openJobDisplay(context: CliContext, mode: ProgressMode): JobDisplay {
+  return rememberingRateLimit(displayFor(context, mode))
+}
+
+/** A registry tells its limit while it is asked: it is shown at the end, when the work is at something else. */
+export function rememberingRateLimit(display: JobDisplay): JobDisplay {
+  let known: Job['progress']['rateLimit']
+  return {
+    show: (job) => {
+      known = job.progress.rateLimit ?? known
+      display.show(known === undefined ? job : { ...job, progress: { ...job.progress, rateLimit: known } })
+    },
+    end: () => display.end(),
+  }
+}
+
+function displayFor(context: CliContext, mode: ProgressMode): JobDisplay {
   const { stderr } = context.process
   const note = (line: string) => void context.note(line)
   switch (mode) {

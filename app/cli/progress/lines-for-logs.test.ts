@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Job } from '../../../core/api/methods.ts'
+import { rememberingRateLimit } from './job-display.ts'
 import { JsonProgress, jsonState } from './json-progress.ts'
 import { PlainProgress } from './plain-progress.ts'
 
@@ -42,6 +43,18 @@ describe('PlainProgress', () => {
       'abababababab: Pull complete 3kB',
       'The registry allows 2 pulls; 1 are left',
     ])
+  })
+})
+
+describe('rememberingRateLimit()', () => {
+  it('has it at the end though the last phase knows nothing of it', () => {
+    const shown: Job[] = []
+    const display = rememberingRateLimit({ show: (seen) => void shown.push(seen), end: async () => {} })
+    display.show(job({ rateLimit: { limit: 2, remaining: 1 } }))
+    display.show(job({ phase: 'write' }, { state: 'done' }))
+    expect(shown[1]).toEqual(
+      job({ phase: 'write', rateLimit: { limit: 2, remaining: 1 } }, { state: 'done' }),
+    )
   })
 })
 

@@ -9,7 +9,7 @@ const phases: Readonly<Record<string, string>> = {
   download: 'downloading',
   receive: 'receiving',
   verify: 'checking',
-  unpack: 'unpacking',
+  unpack: 'unpacking layers',
   merge: 'merging layers',
   write: 'writing the root image',
   sync: 'waiting for the disk',
