@@ -1,5 +1,6 @@
 // The image worker as the core host uses it: a real process, killed, refused and restarted.
 
+import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import {
   chmod,
@@ -205,6 +206,84 @@ describe('importArchive()', () => {
   })
 })
 
+describe('exportArchive()', () => {
+  /** A layer of 8 MB that no compression makes smaller: more than all windows on the way. */
+  async function importBig(): Promise<void> {
+    const layout = path.join(root, 'big')
+    const content = path.join(root, 'content')
+    await mkdir(content)
+    await writeFile(path.join(content, 'noise'), randomBytes(8_000_000))
+    await run('umoci', 'init', '--layout', layout)
+    await run('umoci', 'new', '--image', `${layout}:big`)
+    await run('tar', '-C', content, '-cf', `${content}.tar`, '.')
+    await run('umoci', 'raw', 'add-layer', '--image', `${layout}:big`, `${content}.tar`)
+    const file = path.join(root, 'big.tar')
+    await skopeoCopy(`oci:${layout}:big`, `oci-archive:${file}:big:1`)
+    await worker.importArchive(createReadStream(file))
+  }
+  const request = { images: ['big:1'], format: 'oci-archive' } as const
+
+  test('gives the bytes in order, waits for each, and says how many there will be', async () => {
+    await importBig()
+    const chunks: Buffer[] = []
+    let isWriting = false
+    const seen: ImageProgress[] = []
+    const { sizeBytes } = await worker.exportArchive(
+      request,
+      async (bytes) => {
+        expect(isWriting).toBe(false)
+        isWriting = true
+        await new Promise((resolve) => setImmediate(resolve))
+        isWriting = false
+        chunks.push(bytes)
+      },
+      { onProgress: (progress) => seen.push(progress) },
+    )
+    const archive = Buffer.concat(chunks)
+    expect(archive.length).toBe(sizeBytes)
+    expect(seen[0]).toMatchObject({ phase: 'send', bytesDone: 0, bytesTotal: sizeBytes })
+    expect(seen.at(-1)).toMatchObject({ bytesDone: sizeBytes })
+    await worker.remove('big:1')
+    expect(await worker.importArchive(Readable.from([archive]))).toEqual({
+      references: ['docker.io/library/big:1'],
+    })
+  })
+
+  test('a reader that stands still holds back nothing but its own archive', async () => {
+    await importBig()
+    const leaving = new AbortController()
+    let receivedBytes = 0
+    const stuck = worker.exportArchive(
+      request,
+      (bytes) => {
+        receivedBytes += bytes.length
+        return new Promise(() => {})
+      },
+      { signal: leaving.signal },
+    )
+    const chunks: Buffer[] = []
+    await worker.exportArchive(request, async (bytes) => void chunks.push(bytes))
+    expect(Buffer.concat(chunks).length).toBeGreaterThan(8_000_000)
+    expect(receivedBytes).toBeLessThan(1_000_000)
+    leaving.abort()
+    await expect(stuck).rejects.toThrow(coded('oci.cancelled'))
+  })
+
+  test('a reader that fails ends it, with its own error', async () => {
+    await importBig()
+    const failed = worker.exportArchive(request, () => Promise.reject(new Error('the client hung up')))
+    await expect(failed).rejects.toThrow('the client hung up')
+    await worker.exportArchive(request, async () => undefined)
+  })
+
+  test('errors of the store arrive as they are', async () => {
+    await importWeb()
+    await expect(
+      worker.exportArchive({ images: ['nothing:1'], format: 'oci-archive' }, async () => undefined),
+    ).rejects.toThrow(coded('oci.not-found'))
+  })
+})
+
 describe('a worker that dies', () => {
   test('fails what is in flight with a clear error, and the next call has a new one', async () => {
     await importWeb()
@@ -220,6 +299,18 @@ describe('a worker that dies', () => {
     )
     expect((await worker.list()).map(({ reference }) => reference)).toEqual(['docker.io/library/web:1'])
     expect(await worker.start()).not.toBe(pid)
+    expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
+  })
+
+  test('leaves nothing of an export', async () => {
+    await importWeb()
+    const pid = await worker.start()
+    const sent = worker.exportArchive({ images: ['web:1'], format: 'docker-archive' }, () => {
+      process.kill(pid ?? 0, 'SIGKILL')
+      return new Promise(() => {})
+    })
+    await expect(sent).rejects.toThrow(coded('oci.worker-died'))
+    await worker.exportArchive({ images: ['web:1'], format: 'docker-archive' }, async () => undefined)
     expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
   })
 

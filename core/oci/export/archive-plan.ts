@@ -6,7 +6,7 @@ import { type Digest, digestAlgorithm, digestHex } from '../digest.ts'
 import type { ImageConfig } from '../image-config.ts'
 import type { ImageManifest, Platform } from '../manifest.ts'
 import { MEDIA_TYPES } from '../media-types.ts'
-import { familiarName, familiarReference, formatReference, type ImageReference } from '../reference.ts'
+import { familiarName, formatReference, type ImageReference } from '../reference.ts'
 import type { StoredBlob } from '../store/blob-store.ts'
 
 export type ArchiveFormat = 'oci-archive' | 'docker-archive'
@@ -76,11 +76,14 @@ function platformOf({ os, architecture, variant }: Platform): object {
   return { platform: { architecture, os, ...(variant === undefined ? {} : { variant }) } }
 }
 
-/** An entry of docker's `manifest.json` (moby image/tarexport). */
+/**
+ * An entry of docker's `manifest.json` (moby image/tarexport). Names are whole, as podman and skopeo write them: docker
+ * reads either form, and podman takes a short one for a name of its own ("localhost/web").
+ */
 function dockerEntry({ manifest, names }: ExportedImage): object {
   return {
     Config: blobPath(manifest.config.digest),
-    RepoTags: names.length === 0 ? null : names.map(familiarReference),
+    RepoTags: names.length === 0 ? null : names.map(formatReference),
     Layers: manifest.layers.map(({ digest }) => blobPath(digest)),
   }
 }
