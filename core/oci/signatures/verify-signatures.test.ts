@@ -198,6 +198,15 @@ describe('what stands in the place of signatures', () => {
     expect(artifacts.requests.length).toBeLessThan(2 * LIMITS.signatures + 5)
   })
 
+  test('more referrers than are looked at, with nothing in them', async () => {
+    for (let count = 0; count < 1000; count += 1) {
+      const layer = artifacts.addBlob(Buffer.from(`${count}`), 'text/plain')
+      artifacts.addReferrer(digest, artifacts.addManifest([layer]))
+    }
+    expect(await faults()).toEqual([expect.stringContaining('there are more than 128')])
+    expect(artifacts.requests.length).toBeLessThan(LIMITS.signatures + 5)
+  })
+
   test('a list of referrers that cannot be read does not hide a signature under the tag', async () => {
     artifacts.referrers = async () => {
       throw new OciError('oci.limit', 'Cannot read the referrers: there are too many')

@@ -7,13 +7,18 @@ import { LIMITS } from '../limits.ts'
 import { familiarReference, type ImageReference } from '../reference.ts'
 import type { ArtifactSource } from '../registry/artifact-source.ts'
 import { parseBundle } from './bundle.ts'
-import { type FoundSignature, findSignatures, type UnreadableSignature } from './find-signatures.ts'
+import {
+  type FoundSignature,
+  findSignatures,
+  TOO_MANY_SIGNATURES,
+  type UnreadableSignature,
+} from './find-signatures.ts'
 import { parsePublicKey } from './public-key.ts'
 import { faultOf } from './signature-faults.ts'
 import type { SignedIdentity } from './signed-identity.ts'
 import { checkSimpleSignature } from './simple-signing.ts'
 import { type Expected, type GoodSignature, notGood, type Verdict } from './verdict.ts'
-import { checkBundle, SIGNED_PREDICATE } from './verify-bundle.ts'
+import { checkBundle } from './verify-bundle.ts'
 
 export interface SignedImage {
   /** The name that it is asked for by, before any mirror. */
@@ -61,8 +66,7 @@ export async function verifySignatures(
   let looks = 0
   for await (const { found, expected } of findAll()) {
     if (looks === LIMITS.signatures) {
-      const reason = `there are more than ${LIMITS.signatures}; the others were not looked at`
-      faults.push({ where: artifacts.name, reason })
+      faults.push({ where: artifacts.name, reason: TOO_MANY_SIGNATURES })
       break
     }
     looks += 1
@@ -79,8 +83,7 @@ export async function verifySignatures(
     const subjects = image.indexDigest === undefined ? [image.digest] : [image.indexDigest, image.digest]
     for (const subject of new Set(subjects)) {
       const expected: Expected = { subject, reference: image.reference, keys: publicKeys, identity }
-      const options = { signedPredicate: SIGNED_PREDICATE, signal }
-      for await (const found of findSignatures(subject, artifacts, options)) yield { found, expected }
+      for await (const found of findSignatures(subject, artifacts, signal)) yield { found, expected }
     }
   }
 }
