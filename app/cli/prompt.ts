@@ -4,26 +4,21 @@ import type { CliContext } from './cli-context.ts'
 import { CliError } from './failure.ts'
 
 /** Asks for a line, which the terminal shows and lets the person correct. */
-export async function ask({ process }: CliContext, question: string): Promise<string> {
-  process.stderr.write(question)
-  return await readLine(process.stdin, (text) => {
-    const end = text.indexOf('\n')
-    return end === -1 ? undefined : { line: text.slice(0, end).replace(/\r$/, ''), rest: text.slice(end + 1) }
-  })
+export async function ask(context: CliContext, question: string): Promise<string> {
+  const { stdin, stderr } = context.process
+  stderr.write(question)
+  return await context.interruptible((signal) => readLine(stdin, typedLine, signal))
 }
 
 /** Asks for a line that nobody shall see. */
-export async function askSecret({ process }: CliContext, question: string): Promise<string> {
-  const { stdin, stderr } = process
+export async function askSecret(context: CliContext, question: string): Promise<string> {
+  const { stdin, stderr } = context.process
   stderr.write(question)
-  const restore = () => void stdin.setRawMode(false)
   stdin.setRawMode(true)
-  process.on('exit', restore)
   try {
-    return await readLine(stdin, typedSecret)
+    return await context.interruptible((signal) => readLine(stdin, typedSecret, signal))
   } finally {
-    process.off('exit', restore)
-    restore()
+    stdin.setRawMode(false)
     stderr.write('\n')
   }
 }
@@ -43,6 +38,7 @@ interface TypedLine {
 async function readLine(
   stdin: NodeJS.ReadStream,
   findLine: (text: string) => TypedLine | undefined,
+  signal: AbortSignal,
 ): Promise<string> {
   const decoder = new StringDecoder('utf8')
   let text = ''
@@ -60,12 +56,20 @@ async function readLine(
     }
   }
   const onEnd = () => resolve(text)
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   stdin.on('data', onData).on('end', onEnd).resume()
   try {
     return await promise
   } finally {
     stdin.off('data', onData).off('end', onEnd).pause()
   }
+}
+
+/** In its usual mode the terminal gives whole lines, corrected. */
+function typedLine(text: string): TypedLine | undefined {
+  const end = text.indexOf('\n')
+  if (end === -1) return undefined
+  return { line: text.slice(0, end).replace(/\r$/, ''), rest: text.slice(end + 1) }
 }
 
 /** In raw mode the terminal corrects nothing and raises no signals: that is done here. */

@@ -220,7 +220,10 @@ export class SocketStream implements CoreStream {
 
   #lost(cause?: unknown): CoreError {
     return clientError('client.connection-lost', `The stream from ${this.#target.label} broke off`, {
-      hint: 'The guest goes on without it: see how it is with "bulkhead ps".',
+      hint:
+        this.kind === 'import' || this.kind === 'export'
+          ? 'Try again: nothing of it is left.'
+          : 'The guest goes on without it: see how it is with "bulkhead ps".',
       cause,
     })
   }

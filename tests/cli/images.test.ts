@@ -1,11 +1,13 @@
 // The verbs for images, between real registries on this machine and the core host of a lab, beside skopeo.
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeImage, skopeoCopy } from '../images/made-images.ts'
-import { PASSWORD, type RunningServer, startRegistry, USER } from '../images/registry-servers.ts'
+import { PASSWORD, portOf, type RunningServer, startRegistry, USER } from '../images/registry-servers.ts'
 import { LabHost } from './lab-host.ts'
 
 const run = promisify(execFile)
@@ -35,6 +37,46 @@ afterAll(async () => {
   await open?.[Symbol.asyncDispose]()
   await locked?.[Symbol.asyncDispose]()
 })
+
+interface HeldRegistry extends RunningServer {
+  readonly blobsAskedFor: string[]
+  /** Lets the layers go. */
+  release(): void
+}
+
+/** Passes on what `registry` says, layers only after `release`. */
+async function startHeldRegistry(registry: RunningServer): Promise<HeldRegistry> {
+  const released = Promise.withResolvers<void>()
+  const blobsAskedFor: string[] = []
+  const server = createServer(async ({ url = '/', method, headers }, response) => {
+    const answer = await fetch(`http://${registry.host}${url}`, {
+      method: method ?? 'GET',
+      headers: { accept: headers.accept ?? '*/*' },
+    })
+    const bytes = Buffer.from(await answer.arrayBuffer())
+    if (url.includes('/blobs/')) {
+      blobsAskedFor.push(url)
+      if (bytes.length > 10_000 || bytes[0] === 0x1f) await released.promise
+    }
+    response.writeHead(answer.status, {
+      'content-type': answer.headers.get('content-type') ?? '',
+      'docker-content-digest': answer.headers.get('docker-content-digest') ?? '',
+    })
+    response.end(bytes)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    host: `127.0.0.1:${portOf(server.address())}`,
+    blobsAskedFor,
+    release: released.resolve,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
 
 /** The digests of the layers of an image that skopeo looks at. */
 async function layersSeenBySkopeo(image: string): Promise<string[]> {
@@ -142,6 +184,28 @@ describe('an image from a registry', () => {
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^bulkhead: Cannot .+\n/)
     expect(stderr).toMatch(/sign/)
+  })
+})
+
+describe('a pull that two asked for', () => {
+  it('goes on for the one when the other leaves', async () => {
+    const { layout } = await makeImage(join(host.folder, 'shared'), 'shared')
+    await skopeoCopy(`oci:${layout}:made`, `docker://${open.host}/shared:1`, '--dest-tls-verify=false')
+    await using slow = await startHeldRegistry(open)
+    const words = ['pull', '--plain-http', '--progress', 'json', `${fromLab(slow)}/shared:1`]
+    const [leaving, staying] = [host.start(words), host.start(words)]
+    await Promise.all([leaving.said('"active"'), staying.said('"active"')])
+    leaving.child.kill('SIGINT')
+    expect(await leaving.finish()).toMatchObject({
+      status: 130,
+      stderr: expect.stringContaining('the pull ends, unless somebody else waits for it'),
+    })
+    slow.release()
+    const { status, stdout } = await staying.finish()
+    expect(status).toBe(0)
+    expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({ type: 'done' })
+    // Both had one download: each blob was asked for once.
+    expect(slow.blobsAskedFor).toHaveLength(new Set(slow.blobsAskedFor).size)
   })
 })
 

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { authEntry, CredentialFolder } from '../../../core/client/credentials/credential-folder.fixture.ts'
 import {
@@ -29,6 +31,30 @@ afterEach(async () => {
   folder[Symbol.dispose]()
 })
 const docker = '.docker/config.json'
+const commandLine = join(import.meta.dirname, '..', 'bulkhead.ts')
+
+/** The process under `pid` whose command line has `word` as the program of node. */
+function childOf(pid: number | undefined, word: string): number {
+  const parents = new Map<number, number>()
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const [, rest = ''] = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')
+      parents.set(Number(name), Number(rest.split(' ')[1]))
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const isUnder = (child: number): boolean => {
+    const parent = parents.get(child)
+    return parent === pid || (parent !== undefined && parent > 1 && isUnder(parent))
+  }
+  const found = [...parents.keys()].filter(isUnder).find((child) => {
+    const words = readFileSync(`/proc/${child}/cmdline`, 'utf8').split('\0')
+    return words[0] === process.execPath && words[1]?.endsWith(word)
+  })
+  if (found === undefined) throw new Error(`There is no process "${word}"`)
+  return found
+}
 const options = (more: Record<string, string> = {}) => ({
   socketPath: core.socketPath,
   environment: { ...(folder.environment as Record<string, string>), ...more },
@@ -150,6 +176,20 @@ Configure a credential helper to remove this warning: its name as "credsStore" i
     terminal.type('go\x03')
     expect((await terminal.finish()).status).toBe(130)
     expect(folder.json(docker)).toEqual({ auths: { 'ghcr.io': authEntry('me:old') } })
+  })
+})
+
+describe('the question for a password', () => {
+  it('leaves the terminal as it was when it is ended by a signal', async () => {
+    const command = ['sh', '-c', '"$@"; stty -a', 'sh', process.execPath, commandLine] as const
+    const terminal = startInTerminal(['login', '-u', 'me', 'ghcr.io'], { ...options(), command })
+    await terminal.said('Password: ')
+    const asking = childOf(terminal.child.pid, 'bulkhead.ts')
+    process.kill(asking, 'SIGTERM')
+    const { stdout } = await terminal.finish()
+    expect(stdout).toContain('bulkhead: Interrupted')
+    expect(stdout).toMatch(/(^|\s)echo\s/)
+    expect(stdout).toMatch(/(^|\s)icanon\s/)
   })
 })
 
