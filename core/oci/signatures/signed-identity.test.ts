@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseReference } from '../reference.ts'
-import { identityFault } from './signed-identity.ts'
+import { identityFault, shownName } from './signed-identity.ts'
 
 const fault = (signed: string | undefined, asked: string, identity: Parameters<typeof identityFault>[2]) =>
   identityFault(signed, parseReference(asked), identity)
@@ -21,13 +21,19 @@ test.each([
   ['registry.example/team/app', 'other.example/team/app'],
   ['registry.example:5000/team/app', 'registry.example/team/app'],
   ['alpine', 'quay.io/library/alpine'],
-  ['', 'alpine'],
-  ['not a name', 'alpine'],
-])('a signature for %j does not count for %s, unless names do not matter', (signed, asked) => {
-  expect(fault(signed, asked, 'exact-repository')).toBe(`it was made for "${signed}"`)
-  expect(fault(signed, asked, 'if-named')).toBe(`it was made for "${signed}"`)
+])('a signature for %s does not count for %s, unless names do not matter', (signed, asked) => {
+  for (const identity of ['exact-repository', 'if-named'] as const)
+    expect(fault(signed, asked, identity)).toBe(`it was made for "${signed}"`)
   expect(fault(signed, asked, 'any')).toBeUndefined()
 })
+
+test.each(['', 'not a name', 'quay.io/app\u001b[2J', 'quay.io/app\u009b2J'])(
+  'what is no name is not repeated: %j',
+  (signed) => {
+    expect(fault(signed, 'alpine', 'if-named')).toBe('it was made for something that is no name of an image')
+    expect(shownName(signed)).toBeUndefined()
+  },
+)
 
 test('one without a name counts where a name is not asked for', () => {
   expect(fault(undefined, 'alpine', 'exact-repository')).toBe('it names no repository, and one is asked for')

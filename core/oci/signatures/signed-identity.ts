@@ -20,15 +20,23 @@ export function identityFault(
   if (identity === 'any') return undefined
   if (signedReference === undefined)
     return identity === 'if-named' ? undefined : 'it names no repository, and one is asked for'
-  if (repositoryOf(signedReference) === canonicalRepository(reference)) return undefined
-  return `it was made for "${signedReference.slice(0, LONGEST_SHOWN)}"`
+  const signed = parseName(signedReference)
+  // What is no name is not repeated: it may be written to look like something else on a terminal.
+  if (signed === undefined) return 'it was made for something that is no name of an image'
+  if (canonicalRepository(signed) === canonicalRepository(reference)) return undefined
+  return `it was made for "${signedReference}"`
 }
 
-const LONGEST_SHOWN = 160
+/** The name in a signature as it may be shown to people: nothing where it is none. */
+export function shownName(signedReference: string | undefined): string | undefined {
+  return signedReference === undefined || parseName(signedReference) === undefined
+    ? undefined
+    : signedReference
+}
 
-function repositoryOf(signedReference: string): string | undefined {
+function parseName(text: string): ImageReference | undefined {
   try {
-    return canonicalRepository(parseReference(signedReference))
+    return parseReference(text)
   } catch {
     // Whatever it is, it is not the name of this repository.
     return undefined

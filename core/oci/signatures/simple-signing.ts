@@ -8,8 +8,8 @@ import { parseStrictJson } from '../strict-json.ts'
 import { decodeBase64 } from './base64.ts'
 import { certificateInWords } from './keyless.ts'
 import { isSignedBy } from './public-key.ts'
-import { identityFault } from './signed-identity.ts'
-import { type Expected, madeWithUnknownKey, notGood, type Verdict } from './verdict.ts'
+import { identityFault, shownName } from './signed-identity.ts'
+import { type Expected, madeWithUnknownKey, notGood, ofAnotherImage, type Verdict } from './verdict.ts'
 
 export const SIMPLE_SIGNING = 'application/vnd.dev.cosign.simplesigning.v1+json'
 const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature'
@@ -46,10 +46,12 @@ export function checkSimpleSignature({ layer, payload }: SimpleSignature, expect
   }
   const { critical } = checkSchema(payloadSchema, parseStrictJson(payload, 'the payload'), 'the payload')
   const signedDigest = critical.image['docker-manifest-digest']
-  if (signedDigest !== expected.subject)
-    return notGood(`it is of another image, ${signedDigest.slice(0, 160)}`)
+  if (signedDigest !== expected.subject) return ofAnotherImage(signedDigest)
   const signedReference = critical.identity['docker-reference']
   const fault = identityFault(signedReference, expected.reference, expected.identity)
   if (fault !== undefined) return notGood(fault)
-  return { isGood: true, signature: { format: 'simple-signing', keyId: key.id, signedReference } }
+  return {
+    isGood: true,
+    signature: { format: 'simple-signing', keyId: key.id, signedReference: shownName(signedReference) },
+  }
 }

@@ -1,6 +1,6 @@
 // What is asked of a signature, and what a look at it comes to: it is good, or there is a sentence on why it is not.
 
-import type { Digest } from '../digest.ts'
+import { type Digest, isDigest } from '../digest.ts'
 import type { ImageReference } from '../reference.ts'
 import type { PublicKey } from './public-key.ts'
 import type { SignedIdentity } from './signed-identity.ts'
@@ -40,4 +40,9 @@ export function madeWithUnknownKey({ keys }: Expected): Verdict {
   const which =
     keys.length === 1 ? 'the key that was expected' : `any of the ${keys.length} keys that were expected`
   return notGood(`it was not made with ${which}`)
+}
+
+/** The verdict on a signature of something else. `digest` is what it gives as the image's digest. */
+export function ofAnotherImage(digest?: string): Verdict {
+  return notGood(`it is of another image${digest !== undefined && isDigest(digest) ? `, ${digest}` : ''}`)
 }

@@ -9,8 +9,8 @@ import { parseStrictJson } from '../strict-json.ts'
 import type { Bundle, BundleContent } from './bundle.ts'
 import { certificateInWords } from './keyless.ts'
 import { isSignedBy, type PublicKey } from './public-key.ts'
-import { identityFault } from './signed-identity.ts'
-import { type Expected, madeWithUnknownKey, notGood, type Verdict } from './verdict.ts'
+import { identityFault, shownName } from './signed-identity.ts'
+import { type Expected, madeWithUnknownKey, notGood, ofAnotherImage, type Verdict } from './verdict.ts'
 
 const IN_TOTO = 'application/vnd.in-toto+json'
 /** cosign pkg/types/predicate.go: the statement of `cosign sign`. Other predicates attest something else. */
@@ -43,12 +43,12 @@ export async function checkBundle(
   if (content.kind === 'envelope' && statement?.predicateType !== SIGNED_PREDICATE) return undefined
   if (signer.kind === 'certificate') return notGood(certificateInWords(signer.der))
   const message = content.kind === 'envelope' ? preAuthenticationEncoding(content) : await manifestBytes()
-  if (isClaimedToBeOther(content, message)) return notGood('it is of another image')
+  if (isClaimedToBeOther(content, message)) return ofAnotherImage()
   const key = expected.keys.find((candidate) => isSignedBy(candidate, message, content.signature))
   if (key === undefined) return madeWithUnknownKey(expected)
   if (statement === undefined) return judgeIdentity(key, undefined, expected)
   const subject = statement.subject.find((candidate) => isOf(candidate, expected.subject))
-  if (subject === undefined) return notGood(`it is of another image, ${subjectInWords(statement)}`)
+  if (subject === undefined) return ofAnotherImage(digestIn(statement))
   return judgeIdentity(key, subject.name === '' ? undefined : subject.name, expected)
 }
 
@@ -62,7 +62,10 @@ function parseStatement({ payloadType, payload }: Envelope): Statement | undefin
 function judgeIdentity(key: PublicKey, signedReference: string | undefined, expected: Expected): Verdict {
   const fault = identityFault(signedReference, expected.reference, expected.identity)
   if (fault !== undefined) return notGood(fault)
-  return { isGood: true, signature: { format: 'bundle', keyId: key.id, signedReference } }
+  return {
+    isGood: true,
+    signature: { format: 'bundle', keyId: key.id, signedReference: shownName(signedReference) },
+  }
 }
 
 /** DSSE protocol.md "PAE": type and payload with their lengths, so that neither can be taken for part of the other. */
@@ -82,7 +85,7 @@ function isClaimedToBeOther(content: BundleContent, message: Buffer): boolean {
   return content.claimedDigest.bytes.toString('hex') !== digestHex(digestOf(message))
 }
 
-function subjectInWords({ subject: [first] }: Statement): string {
+function digestIn({ subject: [first] }: Statement): string | undefined {
   const [entry] = Object.entries(first?.digest ?? {})
-  return entry === undefined ? 'which it does not name' : entry.join(':').slice(0, 160)
+  return entry?.join(':')
 }
