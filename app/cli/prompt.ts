@@ -13,8 +13,9 @@ export async function ask(context: CliContext, question: string): Promise<string
 /** Asks for a line that nobody shall see. */
 export async function askSecret(context: CliContext, question: string): Promise<string> {
   const { stdin, stderr } = context.process
-  stderr.write(question)
+  // Before the question: whoever is fast would be seen.
   stdin.setRawMode(true)
+  stderr.write(question)
   try {
     return await context.interruptible((signal) => readLine(stdin, typedSecret, signal))
   } finally {

@@ -197,14 +197,18 @@ describe('bulkhead logout', () => {
   const logout = (words: readonly string[]) => runCommand(['logout', ...words], options())
 
   it('forgets what is kept, and what a helper keeps', async () => {
-    folder.helper('x', '')
+    folder.helper(
+      'x',
+      `[ -e "$HOME/erased" ] && { echo credentials not found; exit 1; }
+       [ "$1" = erase ] && touch "$HOME/erased"; echo '{"Username":"me","Secret":"x"}'`,
+    )
     folder.write(docker, {
       credHelpers: { 'ghcr.io': 'x' },
       auths: { 'https://index.docker.io/v1/': {}, 'ghcr.io': {} },
     })
     expect((await logout([])).stdout).toBe('Removing login credentials for docker.io\n')
     expect((await logout(['ghcr.io'])).stdout).toBe('Removing login credentials for ghcr.io\n')
-    expect(folder.asked[0]).toBe('erase ghcr.io')
+    expect(folder.asked).toEqual(['get ghcr.io', 'erase ghcr.io', 'get ghcr.io'])
     expect(folder.json(docker)).toEqual({ credHelpers: { 'ghcr.io': 'x' }, auths: {} })
   })
 

@@ -66,11 +66,10 @@ export async function storeInHelper(
   throw helperFailed(name, `keep the credentials of ${server}`, reason)
 }
 
-/** Makes a helper forget a server; false where it knew nothing of it. Throws `client.credentials`. */
-export async function eraseInHelper(name: string, server: string, options: HelperOptions): Promise<boolean> {
+/** Makes a helper forget a server. Throws `client.credentials`. */
+export async function eraseInHelper(name: string, server: string, options: HelperOptions): Promise<void> {
   const outcome = await runHelper(name, 'erase', server, options)
-  if (outcome.kind === 'done') return true
-  if (outcome.kind === 'failed' && outcome.isNotFound) return false
+  if (outcome.kind === 'done') return
   const reason = outcome.kind === 'not-installed' ? notInstalled : outcome.reason
   throw helperFailed(name, `forget the credentials of ${server}`, reason)
 }

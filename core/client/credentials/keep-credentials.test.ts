@@ -98,12 +98,14 @@ describe('forgetCredentials()', () => {
     expect(await forgetCredentials(dockerConfig(), 'a.io', options())).toBe(false)
   })
 
-  it('makes the helper forget', async () => {
-    folder.helper('x', '')
-    folder.write(docker, { credHelpers: { 'a.io': 'x' }, auths: { 'a.io': {} } })
+  it('makes the helper forget what it knows, and nothing else', async () => {
+    const known = `'{"Username":"me","Secret":"x"}'`
+    folder.helper('x', `[ "$1$input" = getb.io ] && { echo credentials not found; exit 1; }; echo ${known}`)
+    folder.write(docker, { credsStore: 'x', auths: { 'a.io': {} } })
     expect(await forgetCredentials(dockerConfig(), 'a.io', options())).toBe(true)
-    expect(folder.asked).toEqual(['erase a.io'])
-    expect(folder.json(docker)).toEqual({ credHelpers: { 'a.io': 'x' }, auths: {} })
+    expect(await forgetCredentials(dockerConfig(), 'b.io', options())).toBe(false)
+    expect(folder.asked).toEqual(['get a.io', 'erase a.io', 'get b.io'])
+    expect(folder.json(docker)).toEqual({ credsStore: 'x', auths: {} })
   })
 
   it('has nothing to do where there is no file', async () => {

@@ -6,7 +6,7 @@ import { replaceFile } from '../../durable-file.ts'
 import { clientError, isRecord } from '../core-error.ts'
 import { type AuthFile, authsOf, helperFor, isWholeRegistry, readAuthFile } from './auth-file.ts'
 import type { AuthLocation } from './auth-locations.ts'
-import { eraseInHelper, type HelperOptions, storeInHelper } from './credential-helper.ts'
+import { eraseInHelper, getFromHelper, type HelperOptions, storeInHelper } from './credential-helper.ts'
 import { hostOfKey, keyOfScope, registryOfScope } from './registry-names.ts'
 
 export interface KeptCredentials {
@@ -54,8 +54,12 @@ export async function forgetCredentials(
   const helper = helperFor(file, registry)
   if (helper === undefined) return keys.length > 0
   let wasKnown = keys.length > 0
-  for (const key of new Set([keyOfScope(scope, location.style), ...keys]))
-    wasKnown = (await eraseInHelper(helper.name, key, options)) || wasKnown
+  for (const key of new Set([keyOfScope(scope, location.style), ...keys])) {
+    // Some helpers fail where they are to forget what they do not know, each with words of its own.
+    if ((await getFromHelper(helper.name, key, options)).kind === 'none') continue
+    await eraseInHelper(helper.name, key, options)
+    wasKnown = true
+  }
   return wasKnown
 }
 
