@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { connectCore } from '../client/core-client.ts'
+import { archiveBuffer, exportSession } from '../runtime/archive-sessions.ts'
 import { ByteRing, RingBudget } from '../runtime/broker/byte-ring.ts'
 import { OutputStream } from '../runtime/broker/output-stream.ts'
 import type { StreamSession } from '../runtime/broker/stream-session.ts'
@@ -280,6 +282,38 @@ describe('a stream connection', () => {
     stream.close()
     await closed.promise
     expect(said).toEqual(['typed'])
+    client[Symbol.dispose]()
+    await server.close()
+  })
+
+  it('of an export is lossless however slow its client, and fails with the reason', async () => {
+    const server = await start()
+    const client = await connectCore({ kind: 'socket', socketPath, label: 'the test' })
+    const job = { isOver: () => false, cancel: () => undefined }
+    const receive = async (archive: PassThrough, delay: () => Promise<void>) => {
+      const received: Buffer[] = []
+      const stream = await client.openStream(tickets.issue(exportSession(archive, job)), {
+        data: async (number, bytes, offset) => {
+          received.push(Buffer.from(bytes))
+          await delay()
+          stream.acknowledge(number, offset + bytes.length)
+        },
+      })
+      await stream.finished
+      return Buffer.concat(received)
+    }
+    const content = Buffer.alloc(5_000_000, 'bulkhead')
+    const whole = archiveBuffer()
+    whole.end(content)
+    expect((await receive(whole, () => new Promise(setImmediate))).equals(content)).toBe(true)
+    const broken = archiveBuffer()
+    broken.write('some')
+    broken.destroy(new GuestError('oci.corrupt-store', 'A blob is damaged', { hint: 'Check the store.' }))
+    await expect(receive(broken, async () => undefined)).rejects.toMatchObject({
+      code: 'oci.corrupt-store',
+      message: 'A blob is damaged',
+      hint: 'Check the store.',
+    })
     client[Symbol.dispose]()
     await server.close()
   })

@@ -13,6 +13,8 @@ import type { StreamSession } from '../runtime/broker/stream-session.ts'
 import { errorBody } from '../runtime/jobs.ts'
 
 export const windowBytes = 1024 * 1024
+/** How long a client that was told the end may stay. */
+const farewellMs = 10_000
 
 /** Serves `session` on `socket` until either ends; resolves then. The `ok` line was sent before. */
 export async function serveStream(socket: Socket, session: StreamSession): Promise<void> {
@@ -20,7 +22,7 @@ export async function serveStream(socket: Socket, session: StreamSession): Promi
   try {
     await connection.run()
   } finally {
-    session.close()
+    connection.closeSession()
     socket.destroy()
   }
 }
@@ -31,6 +33,7 @@ class StreamConnection {
   readonly #acked = new Map<number, number>()
   readonly #ackWaiters = new Set<() => void>()
   readonly #closed = new AbortController()
+  #isSessionClosed = false
   #received = 0
   #taken = 0
   #feeding: Promise<void> = Promise.resolve()
@@ -62,6 +65,13 @@ class StreamConnection {
     await Promise.race([gone, this.#send()])
     this.#closed.abort()
     for (const wake of this.#ackWaiters) wake()
+  }
+
+  /** Lets go of what the stream is about, once. */
+  closeSession(): void {
+    if (this.#isSessionClosed) return
+    this.#isSessionClosed = true
+    this.#session.close()
   }
 
   async #send(): Promise<void> {
@@ -129,13 +139,19 @@ class StreamConnection {
     if (!flushed) await once(this.#socket, 'drain', { signal: this.#closed.signal }).catch(() => undefined)
   }
 
+  /** Ends our side and waits for the client to end its own: until then its acknowledgements must find somebody. */
   async #finish(): Promise<void> {
-    if (this.#socket.destroyed) return
+    this.closeSession()
+    const socket = this.#socket
+    if (socket.destroyed) return
+    const gone = Promise.withResolvers<void>()
     // Also when the client has gone away in between: `close` follows either way.
-    await new Promise<void>((resolve) => {
-      this.#socket.once('close', () => resolve())
-      this.#socket.end(() => resolve())
-    })
+    socket.once('close', () => gone.resolve())
+    if (socket.readableEnded) socket.end(() => gone.resolve())
+    else socket.once('end', () => gone.resolve()).end()
+    const timer = setTimeout(() => gone.resolve(), farewellMs)
+    await gone.promise
+    clearTimeout(timer)
   }
 
   async #fail(code: string, message: string, hint?: string): Promise<void> {
