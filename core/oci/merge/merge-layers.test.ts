@@ -261,6 +261,13 @@ describe('paths', () => {
     expect(listing(merge([directory('r'), symlink('s', target)], [file('s/x')]))).toEqual(expected)
   })
 
+  test('what a link leaves again by ".." need not be there, and is not made', () => {
+    const members = [directory('r'), file('r/x'), symlink('s', 'no/such/../../r'), file('s/y')]
+    const root = merge([...members, hardlink('l', 's/x'), file('no2/../s/z')])
+    expect(find(root, 'l')).toBe(find(root, 'r/x'))
+    expect(listing(root)).toEqual(['l=1', 'r/', 'r/x=1', 'r/y=1', 'r/z=1', 's -> no/such/../../r'])
+  })
+
   test('".." in a link leads up from where the link has led', () => {
     const layer = [directory('a/b'), symlink('s', 'a/b'), symlink('t', 's/../c')]
     expect(listing(merge(layer, [file('t/x')]))).toContain('a/c/x=2')

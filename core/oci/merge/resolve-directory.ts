@@ -11,7 +11,8 @@ export type Resolution =
   | { readonly directory: null; readonly reason: string }
 
 /**
- * Follows `names` from the root. Where a directory is missing, `makeMissing` makes it, or the resolution fails.
+ * Follows `names` from the root. Where a directory is missing, `makeMissing` makes it, or the resolution fails; but one
+ * that a link target leaves again by `..` need not be there (as in containerd's RootPath and umoci's securejoin).
  * `..` in link targets stops at the root.
  */
 export function resolveDirectory(
@@ -20,22 +21,21 @@ export function resolveDirectory(
   makeMissing?: () => DirectoryNode,
 ): Resolution {
   const trail: DirectoryNode[] = []
+  /** Names below `here` that are not there. */
+  const missing: ByteString[] = []
   let here = root
   let hops = 0
   const pending = names.toReversed()
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
     if (name === '' || name === '.') continue
     if (name === '..') {
-      here = trail.pop() ?? root
+      if (missing.pop() === undefined) here = trail.pop() ?? root
       continue
     }
-    let child = here.children.get(name)
+    const child = missing.length === 0 ? here.children.get(name) : undefined
     if (child === undefined) {
-      if (makeMissing === undefined) return failure(name, 'does not exist')
-      child = makeMissing()
-      here.children.set(name, child)
-    }
-    if (child.kind === 'directory') {
+      missing.push(name)
+    } else if (child.kind === 'directory') {
       trail.push(here)
       here = child
     } else if (child.kind === 'symlink') {
@@ -48,6 +48,12 @@ export function resolveDirectory(
     } else {
       return failure(name, 'is not a directory')
     }
+  }
+  for (const name of missing) {
+    if (makeMissing === undefined) return failure(name, 'does not exist')
+    const made = makeMissing()
+    here.children.set(name, made)
+    here = made
   }
   return { directory: here }
 }
