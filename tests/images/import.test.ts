@@ -180,6 +180,39 @@ describe('archives that skopeo writes', () => {
   })
 })
 
+describe('images that buildah makes', () => {
+  test.each(['oci-archive', 'docker-archive'])('arrive by an %s', async (transport) => {
+    const base = path.join(folder, `buildah-${transport}`)
+    const policy = path.join(folder, 'policy.json')
+    await writeFile(policy, '{"default":[{"type":"insecureAcceptAnything"}]}')
+    const buildah = (...args: string[]) =>
+      run('buildah', '--root', base, '--runroot', `${base}-run`, '--storage-driver', 'vfs', ...args)
+    const container = (await buildah('from', '--signature-policy', policy, 'scratch')).trim()
+    await buildah('copy', '--quiet', container, path.join(folder, 'made/top'), '/srv')
+    await buildah('config', '--cmd', '/srv/serve', '--user', 'web:1000', container)
+    await buildah(
+      'commit',
+      '--quiet',
+      '--signature-policy',
+      policy,
+      container,
+      'registry.example/team/built:3',
+    )
+    const file = archivePath()
+    await buildah(
+      'push',
+      '--quiet',
+      '--signature-policy',
+      policy,
+      'registry.example/team/built:3',
+      `${transport}:${file}:registry.example/team/built:3`,
+    )
+    expect(await importFile(file)).toEqual(['registry.example/team/built:3'])
+    const { config } = await store.openImage('registry.example/team/built:3')
+    expect(config.run).toMatchObject({ Cmd: ['/srv/serve'], User: 'web:1000' })
+  })
+})
+
 describe('archives as docker save writes them', () => {
   /** The made image with plain layers, as Docker keeps them. */
   async function plainLayers(target: string) {
@@ -257,6 +290,59 @@ describe('archives as docker save writes them', () => {
     expect((await store.resolve('web:1')).digest).toBe(manifest.digest)
     await expectMadeImage('web')
     expect(await importFile(file, { name: 'mine:3' })).toEqual(['docker.io/library/mine:3'])
+  })
+
+  describe('before version 1.10: each layer an image of its own', () => {
+    const write = async (top: object, repositories: object = { web: { '1': 'top', latest: 'top' } }) => {
+      const target = path.join(folder, `docker-legacy-${crypto.randomUUID()}`)
+      const { layers } = await plainLayers(target)
+      const documents = [{ id: 'base', created: '2015-01-01T00:00:00Z' }, top]
+      for (const [position, id] of ['base', 'top'].entries()) {
+        await mkdir(path.join(target, id))
+        await writeFile(path.join(target, id, 'json'), JSON.stringify(documents[position]))
+        await writeFile(path.join(target, id, 'layer.tar'), layers[position] ?? '')
+        await writeFile(path.join(target, id, 'VERSION'), '1.0')
+      }
+      await writeFile(path.join(target, 'repositories'), JSON.stringify(repositories))
+      return packFolder(target, archivePath())
+    }
+    const top = {
+      id: 'top',
+      parent: 'base',
+      created: '2015-01-02T00:00:00Z',
+      architecture: 'amd64',
+      os: 'linux',
+      Size: 300_000,
+      container_config: { Cmd: ['/bin/sh', '-c', 'make'] },
+      config: {
+        Cmd: ['/bin/serve', '--port', '80'],
+        User: 'web:1000',
+        WorkingDir: '/srv',
+        ExposedPorts: { '80/tcp': {} },
+      },
+    }
+
+    test('is taken with a config made of them', async () => {
+      const file = await write(top)
+      expect(await importFile(file)).toEqual(['docker.io/library/web:1', 'docker.io/library/web:latest'])
+      await expectMadeImage('web:1')
+      const { config, digest } = await store.openImage('web:1')
+      expect(config).toMatchObject({ created: '2015-01-02T00:00:00Z', platform: { architecture: 'amd64' } })
+      expect(config.history.map(({ createdBy }) => createdBy)).toEqual([undefined, '/bin/sh -c make'])
+      await importFile(file, { name: 'again' })
+      expect((await store.resolve('again')).digest).toBe(digest)
+    })
+
+    test.each([
+      ['a chain without end', { ...top, parent: 'top' }, undefined, 'oci.limit'],
+      ['a parent that is not there', { ...top, parent: 'gone' }, undefined, 'oci.bad-archive'],
+      ['a parent outside of the archive', { ...top, parent: '../../etc' }, undefined, 'oci.bad-archive'],
+      ['a name for nothing', top, { web: { '1': 'gone' } }, 'oci.bad-archive'],
+      ['names of another form', top, { web: ['1'] }, 'oci.corrupt-image'],
+    ])('with %s is refused', async (_, layer, repositories, code) => {
+      await expect(importFile(await write(layer, repositories))).rejects.toThrow(coded(code))
+      expect(await store.list()).toEqual([])
+    })
   })
 
   test('gzip layers in a docker-archive are checked against what they unpack to', async () => {

@@ -39,6 +39,15 @@ const LAYER_TYPES: Readonly<Record<LayerCompression, string>> = {
   zstd: MEDIA_TYPES.ociLayerZstd,
 }
 
+/** An image whose layers are members of the archive. */
+export interface MemberImage {
+  /** How errors name it. */
+  readonly name: string
+  readonly config: Buffer
+  /** Names of members, bottom first. */
+  readonly layers: readonly string[]
+}
+
 /** The images that `manifest.json` lists. Throws `oci.bad-archive`, `oci.corrupt-image`. */
 export async function dockerImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
   const what = 'manifest.json of the archive'
@@ -50,23 +59,29 @@ export async function dockerImages(archive: ReceivedArchive): Promise<ArchiveIma
   )
   return listed.map((image) => ({
     names: usableNames(image.RepoTags ?? []),
-    bring: (context) => bringImage(image, archive, context),
+    bring: async (context) => bringImage(await readListed(image, archive), archive, context),
   }))
 }
 
-async function bringImage(
-  image: ListedImage,
+async function readListed(image: ListedImage, archive: ReceivedArchive): Promise<MemberImage> {
+  const config = await archive.readAll(archive.require(image.Config), LIMITS.configBytes)
+  const digest = digestOf(config)
+  requireNamedDigest(image.Config, digest)
+  const name = image.RepoTags?.[0] ?? `image ${shortDigest(digest)} of the archive`
+  return { name, config, layers: image.Layers }
+}
+
+/** Stores an image's config and layers, each checked against the config, and an OCI manifest for them. */
+export async function bringImage(
+  { name, config: configBytes, layers: layerNames }: MemberImage,
   archive: ReceivedArchive,
   context: ArchiveContext,
 ): Promise<ImportedImage> {
   const { store, hold, platform } = context
-  const configBytes = await archive.readAll(archive.require(image.Config), LIMITS.configBytes)
   const configDigest = digestOf(configBytes)
-  const name = image.RepoTags?.[0] ?? `image ${shortDigest(configDigest)} of the archive`
-  requireNamedDigest(image.Config, configDigest)
   const config = parseImageConfig(configBytes, `the config of ${name}`)
-  requireMatchingLayers(config, image.Layers.length, name)
-  if (image.Layers.length === 0) {
+  requireMatchingLayers(config, layerNames.length, name)
+  if (layerNames.length === 0) {
     throw new OciError(
       'oci.corrupt-image',
       `Cannot use ${name}: it has no layers, so there is nothing to run`,
@@ -75,7 +90,7 @@ async function bringImage(
   if (!platformFits(platform, config.platform)) throw noPlatform(name, platform, [config.platform])
   hold.add(configDigest)
   await store.blobs.put(configBytes, `the config of ${name}`)
-  const members = image.Layers.map((layer) => archive.require(layer))
+  const members = layerNames.map((layer) => archive.require(layer))
   const progress = new LayersProgress(members, config.diffIds, context)
   const layers: { mediaType: string; digest: Digest; size: number }[] = []
   for (const [position, member] of members.entries()) {

@@ -12,6 +12,7 @@ import { parseStrictJson } from '../strict-json.ts'
 import type { ArchiveImage } from './archive-image.ts'
 import { dockerImages } from './docker-archive.ts'
 import { dirImages, layoutImages } from './layout-archive.ts'
+import { legacyImages } from './legacy-archive.ts'
 import { receiveArchive } from './receive-archive.ts'
 import type { ReceivedArchive } from './received-archive.ts'
 
@@ -74,14 +75,12 @@ async function readImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
     if (!Array.isArray(document)) return dirImages(archive, folder)
     if (folder === '') return dockerImages(archive)
   }
+  if (archive.find('repositories') !== undefined) return legacyImages(archive)
   throw new OciError(
     'oci.bad-archive',
     'Cannot import the archive: it has neither an OCI layout nor a manifest.json',
     {
-      hint:
-        archive.find('repositories') === undefined
-          ? 'A file system in a tar file ("docker export") is no image; use "docker save" or "skopeo copy … oci-archive:FILE".'
-          : 'It was saved by a Docker before 1.10; load it into a newer one and save it again.',
+      hint: 'A file system in a tar file ("docker export") is no image; use "docker save" or "skopeo copy … oci-archive:FILE".',
     },
   )
 }
