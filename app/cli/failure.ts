@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import type { CommanderError } from 'commander'
 import { BulkheadError, type ErrorDetails } from '../../core/errors.ts'
 import type { CliContext } from './cli-context.ts'
+import { hintOf } from './hints.ts'
 import { printable } from './output/printable.ts'
 import type { Verb } from './verbs.ts'
 
@@ -63,8 +64,8 @@ export async function reportFailure(context: CliContext, error: unknown): Promis
     return
   }
   await context.note(`bulkhead: ${printable(error.message)}`)
-  if (error.hint !== undefined)
-    for (const line of error.hint.split('\n')) await context.note(`  ${printable(line)}`)
+  const hint = hintOf(error)
+  if (hint !== undefined) for (const line of hint.split('\n')) await context.note(`  ${printable(line)}`)
 }
 
 /** What commander found wrong, in our words. */

@@ -223,7 +223,10 @@ describe('a registry that wants a login', () => {
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^bulkhead: Cannot log in to 10\.0\.2\.2:\d+: .*refused/)
     expect(stderr).not.toContain('wrong')
-    expect((await pull()).status).toBe(1)
+    expect(await pull()).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`Log in with "bulkhead login ${registry()}"`),
+    })
   })
 
   it('is logged in to, pulled from, and forgotten; skopeo knows the login too', async () => {

@@ -37,7 +37,8 @@ export function registryOptions(command: Command): Command {
 /** Where credentials come from, for the help of verbs that use them. */
 export const credentialsHelp = `Credentials are yours, looked up where podman and docker keep them: REGISTRY_AUTH_FILE, or containers/auth.json in
 XDG_RUNTIME_DIR and ~/.config, then docker's config.json (~/.docker, or DOCKER_CONFIG) with its helpers.
-Certificates come from certs.d in ~/.config/containers, ~/.config/docker and ~/.docker.`
+Certificates come from certs.d in ~/.config/containers, ~/.config/docker and ~/.docker. A core host of this machine
+goes through your proxies (HTTP_PROXY, HTTPS_PROXY, NO_PROXY); one elsewhere, or in a lab, has its own.`
 
 /** What was said and what is found for the user, for `accessForImage` and `wayTo`. */
 export async function accessOptions(context: CliContext, options: RegistryOptions): Promise<AccessOptions> {
