@@ -42,7 +42,8 @@ export async function verifyImage(
   await using artifacts = await openArtifacts(reference, access, { signal, log })
   const image = (await findStored(store, reference)) ?? (await findRemote(artifacts, reference, signal))
   if (given === undefined) await requirePolicy(policies)(image, artifacts, signal)
-  const identity = given === undefined && typeof policy === 'object' ? policy.identity : undefined
+  // Whoever gives a key names the signer; a name in the signature still has to be the image's.
+  const identity = typeof policy === 'object' ? policy.identity : 'if-named'
   const { signatures } = await verifySignatures({ image, keys, identity }, artifacts, { signal })
   return { reference: formatReference(reference), digest: image.digest, signatures }
 }

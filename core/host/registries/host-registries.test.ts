@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -185,5 +185,23 @@ describe('certificates', () => {
     mkdirSync(join(folder, 'docker'))
     const name = { registry: '../outside', repository: '' }
     expect((await registries().resolve(name, {})).access.certificateAuthority).toBeUndefined()
+  })
+})
+
+describe('the example in the documentation', () => {
+  it('is read', async () => {
+    const example = new URL('../../../docs/registries.example.json', import.meta.url)
+    write(readFileSync(example, 'utf8'))
+    const { access, signatures } = await resolve('busybox')
+    expect(access.mirrors?.map(({ host, digestsOnly }) => [host, digestsOnly])).toEqual([
+      ['mirror.intranet.example:5000', undefined],
+      ['localhost:5001', true],
+    ])
+    const own = parseReference('registry.intranet.example:5000/team/app')
+    expect(policyFor(signatures, own)).toMatchObject({ need: 'any', identity: 'exact-repository' })
+    expect((await resolve('registry.intranet.example:5000/team/app')).access).toMatchObject({
+      plainHttp: true,
+      trustedRealms: ['login.intranet.example'],
+    })
   })
 })
