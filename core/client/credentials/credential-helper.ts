@@ -79,7 +79,7 @@ export const notInstalled = 'it is not installed'
 
 export function helperFailed(name: string, what: string, reason: string) {
   return clientError('client.credentials', `Cannot let docker-credential-${name} ${what}: ${reason}`, {
-    hint: 'The files of docker and podman name it as credsStore or in credHelpers (docs/images.md).',
+    hint: 'It is named as "credsStore" or in "credHelpers": see "bulkhead pull --help" for the files.',
   })
 }
 
