@@ -23,7 +23,7 @@ type Suitability = Pick<PublicKey, 'kind' | 'schemes'> | { readonly fault: strin
 
 const PEM = /^\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----\s*$/
 /** Enough for RSA 8192 in PEM many times over. */
-export const LONGEST_PEM = 16 * 1024
+const LONGEST_PEM = 16 * 1024
 
 /** cosign up to 2 hashes with SHA-256 on every curve, as skopeo does; later ones with the hash that fits the curve. */
 const CURVES: Readonly<Record<string, { readonly name: string; readonly schemes: readonly Scheme[] }>> = {
