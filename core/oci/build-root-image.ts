@@ -10,7 +10,7 @@ import { cancelled, fromDiskError, OciError, throwIfCancelled } from './errors.t
 import { inParallel } from './in-parallel.ts'
 import { layerName } from './layer/read-layer.ts'
 import { LIMITS } from './limits.ts'
-import { mergeLayers } from './merge/merge-layers.ts'
+import { mergeLayersInTurns } from './merge/merge-layers.ts'
 import { type DirectoryNode, nodesOf } from './merge/tree.ts'
 import type { LayerSegments, LayerSource, OpenLayer } from './segments/layer-segments.ts'
 import type { ImageFormat } from './writers/image-format.ts'
@@ -122,7 +122,7 @@ async function writeImage(
   let reported = { bytesDone: 0, bytesTotal: 0 }
   const report = (phase: BuildProgress['phase']) => onProgress?.({ phase, ...reported })
   report('merge')
-  const { root, uncompressedBytes } = merge(layers)
+  const { root, uncompressedBytes } = await merge(layers, signal)
   throwIfCancelled(signal, ACTION)
   await using file = await open(temporary, 'wx+')
   const { sizeBytes, inodeCount } = await format.writeImage({
@@ -143,10 +143,14 @@ async function writeImage(
 }
 
 /** The tree that the layers make, and the size of all files in it. */
-function merge(layers: readonly OpenLayer[]): { root: DirectoryNode; uncompressedBytes: number } {
+async function merge(
+  layers: readonly OpenLayer[],
+  signal: AbortSignal | undefined,
+): Promise<{ root: DirectoryNode; uncompressedBytes: number }> {
   const tarBytes = layers.reduce((sum, { index }) => sum + index.tarBytes, 0)
   if (tarBytes > LIMITS.imageUncompressedBytes) throw imageTooLarge()
-  const root = mergeLayers(layers.map(({ index }) => index))
+  const indexes = layers.map(({ index }) => index)
+  const root = await mergeLayersInTurns(indexes, signal)
   let uncompressedBytes = 0
   for (const node of nodesOf(root)) if (node.kind === 'file') uncompressedBytes += node.sizeBytes
   // Holes are not stored in the layers: their own sizes say nothing about them.

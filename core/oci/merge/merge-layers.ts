@@ -2,6 +2,7 @@
 // first all of its whiteouts, against what the lower layers made, then all of its entries; so that a whiteout never hides
 // anything of its own layer, wherever it stands in the tar.
 
+import { Breather } from '../breather.ts'
 import { OciError } from '../errors.ts'
 import { type ByteString, quoted } from '../layer/byte-string.ts'
 import type { LayerIndex } from '../layer/read-layer.ts'
@@ -27,24 +28,36 @@ const STARGZ_FILES: ReadonlySet<ByteString> = new Set([
  * when an entry cannot be placed, and `oci.limit` when the tree grows too large.
  */
 export function mergeLayers(layers: readonly LayerIndex[]): DirectoryNode {
+  const merging = mergeInSteps(layers)
+  for (;;) {
+    const { done, value } = merging.next()
+    if (done === true) return value
+  }
+}
+
+/** As `mergeLayers`, without keeping the process from anything else. Throws `oci.cancelled` too. */
+export async function mergeLayersInTurns(
+  layers: readonly LayerIndex[],
+  signal: AbortSignal | undefined,
+): Promise<DirectoryNode> {
+  const breather = new Breather(signal, 'merge the layers')
+  const merging = mergeInSteps(layers)
+  for (;;) {
+    const { done, value } = merging.next()
+    if (done === true) return value
+    if (breather.isDue()) await breather.breathe()
+  }
+}
+
+function* mergeInSteps(layers: readonly LayerIndex[]): Generator<void, DirectoryNode, void> {
   const merger = new Merger()
-  layers.forEach((layer, position) => {
-    merger.apply(layer, position)
-  })
+  for (const [position, layer] of layers.entries()) yield* merger.apply(layer, position)
   return merger.root
 }
 
 class Merger {
   readonly root = implicitDirectory()
   #nodeCount = 1
-
-  apply(layer: LayerIndex, position: number): void {
-    hideLowerLayers(this.root, layer)
-    for (const entry of layer.entries) {
-      const named = nameEntry(layer, entry)
-      if (named.role.role === 'entry') this.#place(layer, position, named)
-    }
-  }
 
   #place(layer: LayerIndex, position: number, { entry, names }: NamedEntry): void {
     const name = names.at(-1)
@@ -62,7 +75,9 @@ class Merger {
     if (entry.type === 'hardlink') {
       // As in containerd and umoci, what the link replaces is gone before its target is looked up.
       siblings.delete(name)
-      siblings.set(name, this.#linkTarget(layer, entry))
+      const target = this.#linkTarget(layer, entry)
+      target.isLinked = true
+      siblings.set(name, target)
       return
     }
     const existing = siblings.get(name)
@@ -74,7 +89,7 @@ class Merger {
   }
 
   /** The node that a hard link names: of this layer or a lower one, but not of what is hidden by now. */
-  #linkTarget(layer: LayerIndex, entry: TarEntry): TreeNode {
+  #linkTarget(layer: LayerIndex, entry: TarEntry): Exclude<TreeNode, DirectoryNode> {
     const names = entryNames(entry.linkTarget)
     const describe = `the hard link's target ${quoted(entry.linkTarget)}`
     if (typeof names === 'string') throw invalidEntry(layer, entry, `${describe}: ${names}`)
@@ -95,6 +110,15 @@ class Merger {
       `Cannot merge the layers: they hold more than ${LIMITS.imageEntries} files and directories`,
       { data: { which: 'imageEntries' } },
     )
+  }
+
+  *apply(layer: LayerIndex, position: number): Generator<void, void, void> {
+    yield* hideLowerLayers(this.root, layer)
+    for (const entry of layer.entries) {
+      yield
+      const named = nameEntry(layer, entry)
+      if (named.role.role === 'entry') this.#place(layer, position, named)
+    }
   }
 }
 

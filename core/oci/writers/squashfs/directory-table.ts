@@ -2,6 +2,7 @@
 // metadata block of their inodes; large listings get an index by which the kernel finds its way (fs/squashfs/namei.c).
 
 import { type ByteString, bytesOf } from '../../layer/byte-string.ts'
+import { NAME_BYTES_LIMIT } from '../../merge/entry-path.ts'
 import type { BlockCompressor } from './block-compressor.ts'
 import {
   DIRECTORY_ENTRY,
@@ -31,8 +32,14 @@ export interface Listing {
   readonly index: readonly Buffer[]
 }
 
+/** The longest run: a header and as many entries as it can have, each with the longest name. */
+const RUN_BYTES =
+  DIRECTORY_HEADER.sizeBytes + DIRECTORY_HEADER_ENTRIES * (DIRECTORY_ENTRY.sizeBytes + NAME_BYTES_LIMIT)
+
 export class DirectoryTable {
   readonly #table: MetadataTable
+  /** Memory for one run, used again for the next. */
+  readonly #run = Buffer.allocUnsafe(RUN_BYTES)
 
   constructor(compressor: BlockCompressor) {
     this.#table = new MetadataTable(compressor)
@@ -52,10 +59,9 @@ export class DirectoryTable {
         index.push(indexRecord(head.name, sizeBytes, block))
         indexedBlock = block
       }
-      for (const record of runRecords(entries, first, last)) {
-        this.#table.append(record)
-        sizeBytes += record.length
-      }
+      const runBytes = encodeRun(this.#run, entries, first, last)
+      this.#table.append(this.#run.subarray(0, runBytes))
+      sizeBytes += runBytes
       first = last
     }
     return { place, sizeBytes, index: sizeBytes > METADATA_BYTES ? index : [] }
@@ -80,28 +86,25 @@ function endOfRun(entries: readonly ListingEntry[], first: number): number {
   return last
 }
 
-function runRecords(entries: readonly ListingEntry[], first: number, last: number): Buffer[] {
+/** Encodes a header and its entries into `target`; returns how many bytes they take. */
+function encodeRun(target: Buffer, entries: readonly ListingEntry[], first: number, last: number): number {
   const head = entries[first] as ListingEntry
-  const header = DIRECTORY_HEADER.encode({
+  let end = DIRECTORY_HEADER.encodeInto(target, 0, {
     countMinusOne: last - first - 1,
     inodeBlock: head.inode.block,
     inodeNumber: head.inodeNumber,
   })
-  const records = [header]
-  for (const { name, type, inodeNumber, inode } of entries.slice(first, last)) {
-    const record = DIRECTORY_ENTRY.encode(
-      {
-        inodeOffset: inode.offset,
-        inodeNumberDelta: inodeNumber - head.inodeNumber,
-        type,
-        nameBytesMinusOne: name.length - 1,
-      },
-      name.length,
-    )
-    record.write(name, DIRECTORY_ENTRY.sizeBytes, 'latin1')
-    records.push(record)
+  for (let index = first; index < last; index++) {
+    const { name, type, inodeNumber, inode } = entries[index] as ListingEntry
+    end = DIRECTORY_ENTRY.encodeInto(target, end, {
+      inodeOffset: inode.offset,
+      inodeNumberDelta: inodeNumber - head.inodeNumber,
+      type,
+      nameBytesMinusOne: name.length - 1,
+    })
+    end += target.write(name, end, 'latin1')
   }
-  return records
+  return end
 }
 
 function indexRecord(name: ByteString, listingOffset: number, listingBlock: number): Buffer {

@@ -168,3 +168,8 @@ export interface MetadataReference {
 export function packReference({ block, offset }: MetadataReference): number {
   return block * 0x10000 + offset
 }
+
+/** The place that `packReference` made a number of. */
+export function unpackReference(packed: number): MetadataReference {
+  return { block: Math.floor(packed / 0x10000), offset: packed % 0x10000 }
+}

@@ -1,6 +1,7 @@
 // Decides what an image takes from its layers' segments: the contents that its tree leads to, equal ones once, in the
 // order of the segments. What is chosen depends on the layers and the tree alone.
 
+import { Breather } from '../../breather.ts'
 import type { DirectoryNode, FileNode } from '../../merge/tree.ts'
 import { areSameBytes, type Extent } from '../copy-extents.ts'
 import { type OpenSegment, SEGMENT_DATA_OFFSET } from '../image-format.ts'
@@ -47,9 +48,14 @@ export interface ImagePlan {
 }
 
 /** Plans an image of the segments for a tree. */
-export async function planImage(root: DirectoryNode, segments: readonly OpenSegment[]): Promise<ImagePlan> {
+export async function planImage(
+  root: DirectoryNode,
+  segments: readonly OpenSegment[],
+  signal?: AbortSignal,
+): Promise<ImagePlan> {
+  const breather = new Breather(signal, 'write the image')
   const used = segments.map(usedSegment)
-  markLive(root, used)
+  await markLive(root, used, breather)
   const tails = new TailSet(used.map(({ table }) => table))
   const runsByShape = new Map<string, KnownRun[]>()
   for (const segment of used) {
@@ -61,6 +67,7 @@ export async function planImage(root: DirectoryNode, segments: readonly OpenSegm
       const home = tails.add(segment.position, tail)
       const fragments = used[home.segment]?.isFragmentUsed
       if (fragments !== undefined) fragments[home.tail.fragment] = 1
+      if (breather.isDue()) await breather.breathe()
     }
   }
   const fragments = place(used)
@@ -87,7 +94,11 @@ function usedSegment(segment: OpenSegment, position: number): UsedSegment {
   }
 }
 
-function markLive(root: DirectoryNode, segments: readonly UsedSegment[]): void {
+async function markLive(
+  root: DirectoryNode,
+  segments: readonly UsedSegment[],
+  breather: Breather,
+): Promise<void> {
   const directories = [root]
   for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
     for (const child of directory.children.values()) {
@@ -95,6 +106,7 @@ function markLive(root: DirectoryNode, segments: readonly UsedSegment[]): void {
       if (child.kind !== 'file' || child.sizeBytes === 0) continue
       const { segment, number } = find(child, segments)
       segment.isLive[number] = 1
+      if (breather.isDue()) await breather.breathe()
     }
   }
 }

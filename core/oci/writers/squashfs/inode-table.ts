@@ -47,6 +47,7 @@ export class InodeTable {
   readonly ids = new IdTable()
   readonly xattrs: XattrTable
   readonly #table: MetadataTable
+  #record = Buffer.allocUnsafe(256)
 
   constructor(compressor: BlockCompressor) {
     this.#table = new MetadataTable(compressor)
@@ -74,12 +75,12 @@ export class InodeTable {
       head.xattr !== NONE_32 || head.linkCount > 1 || sparseBytes > 0 || start > MAX_32 || fileBytes > MAX_32
     const type = INODE_TYPES.file + (needsExtended ? EXTENDED_INODE_OFFSET : 0)
     const room = 4 * blockSizes.length
-    const record = needsExtended
-      ? EXTENDED_FILE_INODE.encode({ ...common, sparseBytes, type }, room)
-      : FILE_INODE.encode({ ...common, type }, room)
-    let offset = record.length - room
-    for (const size of blockSizes) offset = record.writeUInt32LE(size, offset)
-    return this.#table.append(record)
+    const record = this.#scratch(EXTENDED_FILE_INODE.sizeBytes + room)
+    let end = needsExtended
+      ? EXTENDED_FILE_INODE.encodeInto(record, 0, { ...common, sparseBytes, type })
+      : FILE_INODE.encodeInto(record, 0, { ...common, type })
+    for (const size of blockSizes) end = record.writeUInt32LE(size, end)
+    return this.#table.append(record.subarray(0, end))
   }
 
   addOther(numbered: NumberedNode<SymlinkNode | DeviceNode | FifoNode>): MetadataReference {
@@ -108,6 +109,12 @@ export class InodeTable {
   /** The table as it goes onto the disk. */
   finish(): Buffer {
     return this.#table.finish()
+  }
+
+  /** Memory for one record, used again for the next. */
+  #scratch(sizeBytes: number): Buffer {
+    if (this.#record.length < sizeBytes) this.#record = Buffer.allocUnsafe(2 * sizeBytes)
+    return this.#record
   }
 
   #head({ node, number, linkCount }: NumberedNode<TreeNode>): InodeHead {

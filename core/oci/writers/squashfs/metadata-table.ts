@@ -4,6 +4,8 @@
 import type { BlockCompressor } from './block-compressor.ts'
 import { METADATA_BYTES, METADATA_UNCOMPRESSED, type MetadataReference } from './format.ts'
 
+const HEADER_BYTES = 2
+
 export class MetadataTable {
   readonly #compressor: BlockCompressor
   readonly #buffer = Buffer.alloc(METADATA_BYTES)
@@ -46,15 +48,17 @@ export class MetadataTable {
   }
 
   #closeBlock(): void {
-    const raw = Buffer.from(this.#buffer.subarray(0, this.#length))
+    const raw = this.#buffer.subarray(0, this.#length)
     const frame = this.#compressor.compressNow(raw)
     const isSmaller = frame.length < raw.length
+    // A copy: the frame keeps a buffer of 16 KiB alive, and the block is used again.
     const stored = isSmaller ? frame : raw
-    const header = Buffer.alloc(2)
-    header.writeUInt16LE(stored.length | (isSmaller ? 0 : METADATA_UNCOMPRESSED))
+    const block = Buffer.allocUnsafeSlow(HEADER_BYTES + stored.length)
+    block.writeUInt16LE(stored.length | (isSmaller ? 0 : METADATA_UNCOMPRESSED))
+    stored.copy(block, HEADER_BYTES)
     this.#blockStarts.push(this.#storedBytes)
-    this.#parts.push(header, stored)
-    this.#storedBytes += header.length + stored.length
+    this.#parts.push(block)
+    this.#storedBytes += block.length
     this.#length = 0
   }
 }

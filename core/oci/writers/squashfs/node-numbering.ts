@@ -32,7 +32,8 @@ export interface NodeNumbering {
 /** Numbers all nodes below `root`; a node with several names gets one number. */
 export function numberNodes(root: DirectoryNode): NodeNumbering {
   let inodeCount = 0
-  const known = new Map<TreeNode, NumberedNode>()
+  /** Nodes that may be met again. */
+  const linked = new Map<TreeNode, NumberedNode>()
   const directories: NumberedDirectory[] = []
   const addDirectory = (node: DirectoryNode, parentNumber: number): NumberedDirectory => {
     const directory = { node, number: ++inodeCount, linkCount: 2, parentNumber, children: [] }
@@ -40,9 +41,10 @@ export function numberNodes(root: DirectoryNode): NodeNumbering {
     return directory
   }
   const addName = (node: Exclude<TreeNode, DirectoryNode>): NumberedNode => {
-    const numbered = known.get(node) ?? { node, number: ++inodeCount, linkCount: 0 }
+    if (node.isLinked !== true) return { node, number: ++inodeCount, linkCount: 1 }
+    const numbered = linked.get(node) ?? { node, number: ++inodeCount, linkCount: 0 }
     numbered.linkCount++
-    known.set(node, numbered)
+    linked.set(node, numbered)
     return numbered
   }
   addDirectory(root, 0)

@@ -1,7 +1,6 @@
 // Writes a squashfs 4.0 image with zstd: the live contents of the segments, then inodes, listings and tables for the tree,
 // and the superblock last of all. The same tree and segments always make the same bytes.
 
-import { throwIfCancelled } from '../../errors.ts'
 import { NONE_64 } from '../binary-layout.ts'
 import { copyExtents } from '../copy-extents.ts'
 import { SEGMENT_DATA_OFFSET, type WriteImageOptions, type WrittenImage } from '../image-format.ts'
@@ -33,17 +32,20 @@ export async function writeSquashfsImage(
   { file, root, segments, signal, onProgress }: WriteImageOptions,
   compressor: BlockCompressor,
 ): Promise<WrittenImage> {
-  const { extents, fragments, contentOf } = await planImage(root, segments)
-  const dataEnd = await copyExtents({
+  const { extents, fragments, contentOf } = await planImage(root, segments, signal)
+  const numbering = numberNodes(root)
+  // The tree is written in memory while the contents are copied.
+  const failure = new AbortController()
+  const copySignal = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal])
+  const copying = copyExtents({
     extents,
     target: file,
     position: SEGMENT_DATA_OFFSET,
-    signal,
+    signal: copySignal,
     onProgress,
   })
-  throwIfCancelled(signal, 'write the image')
-  const numbering = numberNodes(root)
-  const tree = writeTree(numbering, compressor, contentOf)
+  const writing = writeTree(numbering, { compressor, contentOf, signal: copySignal })
+  const [dataEnd, tree] = await bothOrNone(copying, writing, failure)
   const output = new ImageOutput(file, dataEnd)
   const tables = await new TableWriter(output, compressor).write(tree, fragments)
   const bytesUsed = output.position
@@ -74,6 +76,21 @@ export async function writeSquashfsImage(
   return { sizeBytes: bytesUsed + padding, inodeCount: numbering.inodeCount }
 }
 
+/** Waits for both; when one fails, the other is told and waited for, so that nothing goes on behind the caller's back. */
+async function bothOrNone<One, Other>(
+  one: Promise<One>,
+  other: Promise<Other>,
+  failure: AbortController,
+): Promise<[One, Other]> {
+  try {
+    return await Promise.all([one, other])
+  } catch (error) {
+    failure.abort(error)
+    await Promise.allSettled([one, other])
+    throw error
+  }
+}
+
 /** Writes all tables in the order that the kernel checks (fs/squashfs/super.c). */
 class TableWriter {
   readonly #output: ImageOutput
@@ -92,7 +109,7 @@ class TableWriter {
       fragments.length === 0 ? NONE_64 : await this.#writeLookupTable(fragmentEntries(fragments))
     const exportEntries = Buffer.alloc(8 * references.length)
     references.forEach((reference, index) => {
-      exportEntries.writeBigUInt64LE(BigInt(packReference(reference)), 8 * index)
+      exportEntries.writeBigUInt64LE(BigInt(reference), 8 * index)
     })
     const exportTable = await this.#writeLookupTable(exportEntries)
     const idTable = await this.#writeLookupTable(inodes.ids.table())
