@@ -308,6 +308,14 @@ describe('malformed archives are refused', () => {
       }),
     )
   })
+
+  test.each([1, 509, 1 << 20])(
+    'the error names the same byte when the archive comes in pieces of %i bytes',
+    (pieceBytes) => {
+      const archive = Buffer.concat([memberBytes(file('good', 'x')), Buffer.alloc(512, 'no header')])
+      expect(() => parseTar(archive, pieceBytes)).toThrow(/^Cannot read layer 1, at byte 1024: /)
+    },
+  )
 })
 
 test('damaged archives are read or refused, and nothing else happens', () => {

@@ -115,28 +115,29 @@ export class TarParser {
         if (this.#padding === 0) this.#state = 'header'
       } else if (this.#blockLength === 0 && chunk.length - offset >= BLOCK_BYTES) {
         offset += BLOCK_BYTES
-        this.#takeBlock(chunk.subarray(start, offset))
+        this.#takeBlock(chunk.subarray(start, offset), this.#offset)
       } else {
         offset += Math.min(BLOCK_BYTES - this.#blockLength, chunk.length - offset)
         chunk.copy(this.#block, this.#blockLength, start, offset)
         this.#blockLength += offset - start
         if (this.#blockLength === BLOCK_BYTES) {
           this.#blockLength = 0
-          this.#takeBlock(this.#block)
+          this.#takeBlock(this.#block, this.#offset + offset - start - BLOCK_BYTES)
         }
       }
       this.#offset += offset - start
     }
   }
 
-  #takeBlock(block: Buffer): void {
+  /** `position` is where in the archive the block begins. */
+  #takeBlock(block: Buffer, position: number): void {
     if (this.#state === 'sparse-extension') this.#takeSparseExtension(block)
     else if (this.#state === 'sparse-text') this.#takeSparseText(block)
-    else this.#takeHeader(block)
+    else this.#takeHeader(block, position)
   }
 
-  #takeHeader(block: Buffer): void {
-    this.#headerOffset = this.#offset
+  #takeHeader(block: Buffer, position: number): void {
+    this.#headerOffset = position
     this.#path = null
     if (isZeroBlock(block)) {
       this.#zeroBlocks++
