@@ -13,6 +13,7 @@ import {
 } from '../../../core/oci/layer/testing/tar-writer.ts'
 import { mergeLayers } from '../../../core/oci/merge/merge-layers.ts'
 import type { DirectoryNode, TreeNode } from '../../../core/oci/merge/tree.ts'
+import { pick, type Random, randomNumbers } from './random-numbers.ts'
 
 const NAMES = ['a', 'b', 'c', 'lib', 'caf\xc3\xa9', '.hidden', 'with space', 'x\\y']
 
@@ -26,8 +27,6 @@ export function randomStack(seed: number, layerCount = 4, entriesPerLayer = 14):
     )
   return layers
 }
-
-type Random = (limit: number) => number
 
 function firstLayer(random: Random, entryCount: number): TarMember[] {
   const members = [directory('./', attributes(random, 0o755))]
@@ -156,19 +155,4 @@ function inDirectory(path: string, rename: (name: string) => string): string {
 
 function times<Value>(count: number, make: () => Value): Value[] {
   return Array.from({ length: count }, make)
-}
-
-function pick<Value>(random: Random, values: readonly Value[]): Value {
-  return values[random(values.length)] as Value
-}
-
-/** mulberry32: whole numbers from 0 up to a limit, the same for the same seed. */
-function randomNumbers(seed: number): Random {
-  let state = seed
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit)
-  }
 }
