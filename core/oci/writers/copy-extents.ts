@@ -20,7 +20,7 @@ export interface CopyExtentsOptions {
   readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined
 }
 
-const COPY_BYTES = 4 * 1024 * 1024
+const COPY_BYTES = 2 * 1024 * 1024
 const COMPARE_BYTES = 512 * 1024
 
 /** Copies all extents; returns where the last one ends. Throws `oci.cancelled`, or the system's error. */
