@@ -2,7 +2,7 @@
 // forgiveness: a record that two parsers read differently is how bytes are smuggled past a check (CVE-2025-62518).
 
 import type { ByteString } from './byte-string.ts'
-import { TarFormatError } from './tar-header.ts'
+import { TarFormatError, TarLimitError } from './tar-header.ts'
 import { TAR_LIMITS } from './tar-limits.ts'
 
 export interface PaxHeader {
@@ -30,7 +30,7 @@ export function parsePaxHeader(block: Buffer): PaxHeader {
       continue
     }
     if (++recordCount > TAR_LIMITS.paxRecords)
-      throw new TarFormatError(`its PAX header has more than ${TAR_LIMITS.paxRecords} records`)
+      throw new TarLimitError('paxRecords', `its PAX header has more than ${TAR_LIMITS.paxRecords} records`)
     values.set(key, value)
   }
   if (sparsePairs.length % 2 !== 0) throw new TarFormatError('its last sparse offset has no length')

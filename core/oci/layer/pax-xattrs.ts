@@ -3,7 +3,7 @@
 
 import type { ByteString } from './byte-string.ts'
 import type { ExtendedAttributes } from './tar-entry.ts'
-import { TarFormatError } from './tar-header.ts'
+import { TarFormatError, TarLimitError } from './tar-header.ts'
 import { TAR_LIMITS } from './tar-limits.ts'
 
 const SCHILY = 'SCHILY.xattr.'
@@ -19,7 +19,10 @@ export function xattrsOf(records: ReadonlyMap<ByteString, Buffer>): ExtendedAttr
     if (name === '' || name.length > TAR_LIMITS.xattrNameBytes || name.includes('\0'))
       throw new TarFormatError('an extended attribute has a name that Linux does not allow')
     if (bytes.length > TAR_LIMITS.xattrValueBytes)
-      throw new TarFormatError(`its extended attribute ${JSON.stringify(name)} is too large`)
+      throw new TarLimitError(
+        'xattrValueBytes',
+        `its extended attribute ${JSON.stringify(name)} is too large`,
+      )
     xattrs ??= new Map()
     // bsdtar writes both spellings; the raw one cannot have been mangled on the way.
     if (!xattrs.has(name) || key.startsWith(SCHILY)) xattrs.set(name, bytes)

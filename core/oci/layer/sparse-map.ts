@@ -1,7 +1,7 @@
 // Sparse members store only their data regions. The map says where each region belongs; it comes in four spellings
 // (old GNU, PAX 0.0, 0.1 and 1.0; GNU tar manual, "Storing Sparse Files") and is checked before a byte is placed.
 
-import { TarFormatError } from './tar-header.ts'
+import { TarFormatError, TarLimitError } from './tar-header.ts'
 import { TAR_LIMITS } from './tar-limits.ts'
 
 export interface SparseMap {
@@ -17,8 +17,7 @@ export function checkSparseMap(
   realSizeBytes: number,
   storedBytes: number,
 ): SparseMap {
-  if (numbers.length / 2 > TAR_LIMITS.sparseRegions)
-    throw new TarFormatError(`it has more than ${TAR_LIMITS.sparseRegions} sparse regions`)
+  if (numbers.length / 2 > TAR_LIMITS.sparseRegions) throw tooManyRegions()
   let previousEnd = 0
   let dataBytes = 0
   for (let index = 0; index < numbers.length; index += 2) {
@@ -75,8 +74,7 @@ export class SparseTextMap {
       this.numbers.push(number)
       return
     }
-    if (number > TAR_LIMITS.sparseRegions)
-      throw new TarFormatError(`it has more than ${TAR_LIMITS.sparseRegions} sparse regions`)
+    if (number > TAR_LIMITS.sparseRegions) throw tooManyRegions()
     this.#expected = 2 * number
   }
 }
@@ -133,4 +131,8 @@ export class SparseExpander {
     this.#target.hole(end - this.#position)
     this.#position = end
   }
+}
+
+export function tooManyRegions(): TarLimitError {
+  return new TarLimitError('sparseRegions', `it has more than ${TAR_LIMITS.sparseRegions} sparse regions`)
 }

@@ -44,7 +44,18 @@ type NumericField =
 
 /** Why a header is refused; the parser adds where it stands. */
 export class TarFormatError extends Error {
-  override readonly name = 'TarFormatError'
+  override readonly name: string = 'TarFormatError'
+}
+
+/** A header that asks for more than we allow: the parser makes `oci.limit` of it. */
+export class TarLimitError extends TarFormatError {
+  override readonly name = 'TarLimitError'
+  readonly which: string
+
+  constructor(which: string, message: string) {
+    super(message)
+    this.which = which
+  }
 }
 
 /** Whether a block is all zeros: half of the end-of-archive mark. */

@@ -12,6 +12,7 @@ import {
   SparseExpander,
   type SparseMap,
   SparseTextMap,
+  tooManyRegions,
 } from './sparse-map.ts'
 import type { TarEntry } from './tar-entry.ts'
 import { type EntryHeaders, entryPath, readEntry } from './tar-entry-fields.ts'
@@ -21,6 +22,7 @@ import {
   numberOf,
   sparseFieldsOf,
   TarFormatError,
+  TarLimitError,
   typeFlagOf,
   verifyChecksum,
 } from './tar-header.ts'
@@ -84,11 +86,12 @@ export class TarParser {
     this.#handler = handler
   }
 
-  /** Takes the next bytes of the archive. Throws `oci.corrupt-layer` or `oci.limit`. */
+  /** Takes the next bytes of the archive. Throws `oci.corrupt-layer` or `oci.limit` (data: which). */
   write(chunk: Buffer): void {
     try {
       this.#consume(chunk)
     } catch (error) {
+      if (error instanceof TarLimitError) throw this.#refusal('oci.limit', error.message, error.which)
       if (error instanceof TarFormatError) throw this.#corrupt(error.message)
       throw error
     }
@@ -172,7 +175,10 @@ export class TarParser {
 
   #beginMetadata(flag: string, sizeBytes: number): void {
     if (sizeBytes < 0 || sizeBytes > TAR_LIMITS.metadataBytes)
-      throw new TarFormatError(`an extended header has ${sizeBytes} bytes, and 1 MiB is allowed`)
+      throw new TarLimitError(
+        'tarMetadataBytes',
+        `an extended header has ${sizeBytes} bytes, and 1 MiB is allowed`,
+      )
     this.#metadataFlag = flag
     this.#metadata = Buffer.allocUnsafe(sizeBytes)
     this.#beginBody('metadata', sizeBytes)
@@ -205,7 +211,7 @@ export class TarParser {
     for (const [key, value] of values) globals.set(key, Buffer.from(value))
     const bytes = [...globals].reduce((sum, [key, value]) => sum + key.length + value.length, 0)
     if (bytes > TAR_LIMITS.metadataBytes)
-      throw new TarFormatError('its global PAX headers hold more than 1 MiB')
+      throw new TarLimitError('tarMetadataBytes', 'its global PAX headers hold more than 1 MiB')
     this.#globals = globals
   }
 
@@ -258,8 +264,7 @@ export class TarParser {
     if (pending === null) throw new TarFormatError('a sparse extension belongs to no file')
     const { numbers, isExtended } = sparseFieldsOf(block, 'extension')
     pending.numbers.push(...numbers)
-    if (pending.numbers.length / 2 > TAR_LIMITS.sparseRegions)
-      throw new TarFormatError(`it has more than ${TAR_LIMITS.sparseRegions} sparse regions`)
+    if (pending.numbers.length / 2 > TAR_LIMITS.sparseRegions) throw tooManyRegions()
     if (!isExtended) this.#announceSparse(pending, pending.numbers)
   }
 
@@ -304,9 +309,19 @@ export class TarParser {
   }
 
   #corrupt(reason: string): OciError {
+    return this.#refusal('oci.corrupt-layer', reason)
+  }
+
+  /** The error of the current member: names it, or where it stands when its name is not known yet. */
+  #refusal(code: 'oci.corrupt-layer' | 'oci.limit', reason: string, which?: string): OciError {
     const where = this.#path === null ? `at byte ${this.#headerOffset}` : `entry ${quoted(this.#path)}`
-    return new OciError('oci.corrupt-layer', `Cannot read ${this.#layerName}, ${where}: ${reason}`, {
-      data: { layer: this.#layerName, path: this.#path, offset: this.#headerOffset },
+    return new OciError(code, `Cannot read ${this.#layerName}, ${where}: ${reason}`, {
+      data: {
+        layer: this.#layerName,
+        path: this.#path,
+        offset: this.#headerOffset,
+        ...(which === undefined ? {} : { which }),
+      },
     })
   }
 }

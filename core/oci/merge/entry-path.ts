@@ -7,21 +7,32 @@ import type { ByteString } from '../layer/byte-string.ts'
 export const NAME_BYTES_LIMIT = 255
 export const PATH_BYTES_LIMIT = 4096
 
+/** Why a path cannot be taken. */
+export interface BadPath {
+  readonly reason: string
+  /** The limit that it exceeds, if it is too long. */
+  readonly which?: 'pathBytes' | 'nameBytes'
+}
+
 /**
- * The names that lead from the root to the entry; empty for the root itself. Returns a text instead when the path is one
- * that no Linux file system can hold.
+ * The names that lead from the root to the entry; empty for the root itself. Returns the reason instead when the path is
+ * one that no Linux file system can hold.
  */
-export function entryNames(path: ByteString): ByteString[] | string {
-  if (path === '') return 'its path is empty'
-  if (path.length >= PATH_BYTES_LIMIT) return `its path has ${path.length} bytes, and Linux allows 4095`
-  if (path.includes('\0')) return 'its path holds a NUL byte'
+export function entryNames(path: ByteString): ByteString[] | BadPath {
+  if (path === '') return { reason: 'its path is empty' }
+  if (path.length >= PATH_BYTES_LIMIT)
+    return { reason: `its path has ${path.length} bytes, and Linux allows 4095`, which: 'pathBytes' }
+  if (path.includes('\0')) return { reason: 'its path holds a NUL byte' }
   const names: ByteString[] = []
   for (const name of path.split('/')) {
     if (name === '' || name === '.') continue
     if (name === '..') names.pop()
     else names.push(name)
     if (name.length > NAME_BYTES_LIMIT)
-      return `a name in its path has ${name.length} bytes, and Linux allows 255`
+      return {
+        reason: `a name in its path has ${name.length} bytes, and Linux allows 255`,
+        which: 'nameBytes',
+      }
   }
   return names
 }

@@ -282,8 +282,6 @@ describe('paths', () => {
     ],
     ['a root that is a file', [[file('.')]], /the root can only be a directory/],
     ['a root that is a symbolic link', [[symlink('./', '/etc')]], /the root can only be a directory/],
-    ['a name of 256 bytes', [[file('x'.repeat(256))]], /Linux allows 255/],
-    ['a path of 4096 bytes', [[file('x/'.repeat(2048))]], /Linux allows 4095/],
     ['an empty link target', [[symlink('s', '')]], /link target has 0 bytes/],
     ['a link target of 4096 bytes', [[symlink('s', 'x'.repeat(4096))]], /link target has 4096 bytes/],
     [
@@ -294,6 +292,17 @@ describe('paths', () => {
   ])('%s is refused', (_, layers, reason) => {
     expect(() => merge(...layers)).toThrow(reason)
     expect(() => merge(...layers)).toThrow(expect.objectContaining({ code: 'oci.corrupt-layer' }))
+  })
+
+  test.each([
+    ['a name of 256 bytes', 'x'.repeat(256), 'nameBytes', /Linux allows 255/],
+    ['a path of 4096 bytes', 'x/'.repeat(2048), 'pathBytes', /Linux allows 4095/],
+  ])('%s is more than can be', (_, path, which, reason) => {
+    for (const layer of [[file(path)], [hardlink('l', path)]]) {
+      expect(() => merge(layer)).toThrow(reason)
+      const data = expect.objectContaining({ which })
+      expect(() => merge(layer)).toThrow(expect.objectContaining({ code: 'oci.limit', data }))
+    }
   })
 })
 

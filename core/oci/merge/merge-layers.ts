@@ -92,7 +92,7 @@ class Merger {
   #linkTarget(layer: LayerIndex, entry: TarEntry): Exclude<TreeNode, DirectoryNode> {
     const names = entryNames(entry.linkTarget)
     const describe = `the hard link's target ${quoted(entry.linkTarget)}`
-    if (typeof names === 'string') throw invalidEntry(layer, entry, `${describe}: ${names}`)
+    if (!Array.isArray(names)) throw invalidEntry(layer, entry, `${describe}: ${names.reason}`, names.which)
     const name = names.at(-1)
     if (name === undefined) throw invalidEntry(layer, entry, `${describe} is the root`)
     const resolution = resolveDirectory(this.root, names.slice(0, -1))
