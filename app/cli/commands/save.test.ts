@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Job } from '../../../core/api/methods.ts'
 import {
+  type MethodHandler,
   type Script,
   type StreamHandler,
   startScriptedCore,
@@ -39,7 +40,11 @@ describe('bulkhead save', () => {
     peer.socket.end()
   }
   /** A core host that exports with `handler`, and whose job ends as `last` says when that is over. */
-  const exporter = async (handler: StreamHandler, last: Partial<Job> = {}) => {
+  const exporter = async (
+    handler: StreamHandler,
+    last: Partial<Job> = {},
+    leave: MethodHandler = () => ({}),
+  ) => {
     const over = Promise.withResolvers<void>()
     return await start({
       kind: 'export',
@@ -50,7 +55,7 @@ describe('bulkhead save', () => {
           await over.promise
           return { ...job, kind: 'export', references: [], ...last }
         },
-        'jobs.leave': () => ({}),
+        'jobs.leave': leave,
       },
       streams: {
         t: async (peer) => {
@@ -129,19 +134,32 @@ describe('bulkhead save', () => {
     expect(readdirSync(files)).toEqual([])
   })
 
-  it('leaves nothing at Ctrl+C', async () => {
+  it.each([
+    ['once', 1],
+    ['twice, without waiting for a core host that does not answer', 2],
+  ])('leaves nothing at Ctrl+C, pressed %s', async (_what, times) => {
     const files = folder()
     const sent = Promise.withResolvers<void>()
-    const { socketPath, calls } = await exporter(async (peer) => {
-      peer.send('data', 1, 0, archive.subarray(0, 1000))
-      await peer.nextOf('ack')
-      sent.resolve()
-      await peer.next()
-    })
+    const left = Promise.withResolvers<void>()
+    const { socketPath, calls } = await exporter(
+      async (peer) => {
+        peer.send('data', 1, 0, archive.subarray(0, 1000))
+        await peer.nextOf('ack')
+        sent.resolve()
+        await peer.next()
+      },
+      {},
+      () => {
+        left.resolve()
+        return times === 1 ? {} : new Promise(() => {})
+      },
+    )
     const { child, finish } = startCommand(['save', '-o', join(files, 'app.tar'), 'a'], { socketPath })
     await sent.promise
     expect(readdirSync(files)).toHaveLength(1)
     child.kill('SIGINT')
+    await left.promise
+    if (times === 2) child.kill('SIGINT')
     expect(await finish()).toMatchObject({ status: 130 })
     expect(readdirSync(files)).toEqual([])
     expect(calls.at(-1)?.method).toBe('jobs.leave')
