@@ -116,9 +116,12 @@ export class ImageWorkerClient implements AsyncDisposable {
     { name, sizeBytes, platform, ...options }: ImportOptions = {},
   ): Promise<ResultOf<'import'>> {
     const worker = await this.#worker()
+    // Careful: from here to the call without a wait, else the worker would be sent what it was never asked to read.
+    if (options.signal?.aborted === true) archive.destroy()
+    throwIfCancelled(options.signal, 'import the archive')
     this.#lastStream += 1
     const stream = this.#lastStream
-    const sent = worker.lane.send(stream, archive)
+    const sent = worker.lane.send(stream, archive, options.signal)
     // Why the sending failed is only of interest when the import fails by it.
     let sendError: unknown
     sent.catch((error: unknown) => {

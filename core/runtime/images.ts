@@ -15,6 +15,7 @@ import {
 import type { StreamSession } from './broker/stream-session.ts'
 import { GuestError } from './errors.ts'
 import type { EventHub } from './event-hub.ts'
+import { ImageAnnouncements } from './image-announcements.ts'
 import type { Jobs } from './jobs.ts'
 import type { RegistryDirectory } from './registry-directory.ts'
 
@@ -31,9 +32,11 @@ export interface ImagesOptions {
 
 export class Images {
   readonly #options: ImagesOptions
+  readonly #announcements: ImageAnnouncements
 
   constructor(options: ImagesOptions) {
     this.#options = options
+    this.#announcements = new ImageAnnouncements(options.events, () => this.list())
   }
 
   async list(): Promise<ImageSummary[]> {
@@ -61,12 +64,13 @@ export class Images {
       work: async ({ signal, progress }) => {
         const { reference: asked, platform, ...given } = request
         const { access, signatures } = await registries.resolve(parseReference(asked), given)
-        const { reference } = await worker.pull(
-          { reference: asked, platform, ...access, signatures },
-          { signal, onProgress: progress },
+        const { reference } = await this.#announcements.during(() =>
+          worker.pull(
+            { reference: asked, platform, ...access, signatures },
+            { signal, onProgress: progress },
+          ),
         )
         await worker.rootImage(reference, { signal, onProgress: progress })
-        await this.#announce([reference])
         return [reference]
       },
     })
@@ -83,10 +87,11 @@ export class Images {
       work: async ({ signal, progress }) => {
         try {
           const options = { name, platform, sizeBytes, signal, onProgress: progress }
-          const { references } = await worker.importArchive(archive, options)
+          const { references } = await this.#announcements.during(() =>
+            worker.importArchive(archive, options),
+          )
           for (const reference of references)
             await worker.rootImage(reference, { signal, onProgress: progress })
-          await this.#announce(references)
           return references
         } finally {
           archive.destroy()
@@ -118,21 +123,20 @@ export class Images {
     return { job, session: exportSession(archive, this.#archiveJob(job)) }
   }
 
-  async tag(key: string, name: string): Promise<string> {
-    const reference = await this.#options.worker.tag(key, name)
-    await this.#announce([reference])
-    return reference
+  /** Gives an image one more name; returns its full form. */
+  tag(key: string, name: string): Promise<string> {
+    return this.#announcements.during(() => this.#options.worker.tag(key, name))
   }
 
-  async prune(request: ParsedParamsOf<'images.prune'>): Promise<ResultOf<'images.prune'>> {
+  /** Removes images that nothing needs. What guests were made of stays. */
+  prune(request: ParsedParamsOf<'images.prune'>): Promise<ResultOf<'images.prune'>> {
     const { worker, inUse } = this.#options
-    const pruned = await worker.prune({ ...request, inUse: inUse() })
-    if (!request.dryRun) this.#announceGone(pruned.images.map(({ reference }) => reference))
-    return pruned
+    return this.#announcements.during(() => worker.prune({ ...request, inUse: inUse() }))
   }
 
+  /** Reads all of the store again. */
   check(repair: boolean, signal: AbortSignal): Promise<ResultOf<'store.check'>> {
-    return this.#options.worker.check(repair, { signal })
+    return this.#announcements.during(() => this.#options.worker.check(repair, { signal }))
   }
 
   /** A page of the tags of a repository in its registry. */
@@ -177,8 +181,9 @@ export class Images {
           hint: 'Remove them first with "bulkhead rm", or use --force to remove the name only.',
         },
       )
-    const removed = await this.#options.worker.remove(key, { force, inUse: this.#options.inUse() })
-    this.#announceGone(removed.untagged)
+    const removed = await this.#announcements.during(() =>
+      this.#options.worker.remove(key, { force, inUse: this.#options.inUse() }),
+    )
     return { untagged: [...removed.untagged], deleted: [...removed.deleted] }
   }
 
@@ -195,15 +200,6 @@ export class Images {
   #archiveJob({ id }: Job): ArchiveJob {
     const { jobs } = this.#options
     return { isOver: () => !jobs.isRunning(id), cancel: () => jobs.cancel(id) }
-  }
-
-  async #announce(references: readonly string[]): Promise<void> {
-    for (const image of await this.list())
-      if (references.includes(image.reference)) this.#options.events.publish({ type: 'image', image })
-  }
-
-  #announceGone(references: readonly string[]): void {
-    for (const reference of references) this.#options.events.publish({ type: 'image-removed', reference })
   }
 }
 

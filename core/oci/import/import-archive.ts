@@ -9,7 +9,7 @@ import type { OnProgress } from '../progress.ts'
 import { familiarReference, formatReference, type ImageReference, parseReference } from '../reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { parseStrictJson } from '../strict-json.ts'
-import type { ArchiveImage } from './archive-image.ts'
+import type { ArchiveImage, ImportedImage } from './archive-image.ts'
 import { dockerImages } from './docker-archive.ts'
 import { dirImages, layoutImages } from './layout-archive.ts'
 import { legacyImages } from './legacy-archive.ts'
@@ -42,17 +42,18 @@ export async function importArchive(
   await using archive = await receiveArchive(bytes, store.blobs, { signal, onReceived })
   const images = await listImages(archive)
   using hold = store.blobs.hold()
-  const references: string[] = []
-  for (const image of wanted === undefined ? images : [pick(images, wanted)]) {
-    const { manifest, indexDigest } = await image.bring({ store, platform, hold, signal, onProgress })
-    const fallback = `imported:${shortDigest(manifest.digest)}`
-    const names = image.names.length === 0 ? [fallback] : image.names
-    for (const reference of wanted === undefined ? names.map(parseReference) : [wanted]) {
-      await store.setReference(reference, manifest, { indexDigest })
-      references.push(formatReference(reference))
-    }
+  const brought: { reference: ImageReference; image: ImportedImage }[] = []
+  for (const each of wanted === undefined ? images : [pick(images, wanted)]) {
+    const image = await each.bring({ store, platform, hold, signal, onProgress })
+    const fallback = `imported:${shortDigest(image.manifest.digest)}`
+    const names = each.names.length === 0 ? [fallback] : each.names
+    for (const reference of wanted === undefined ? names.map(parseReference) : [wanted])
+      brought.push({ reference, image })
   }
-  return references
+  // Names last, when all of them have what they lead to: an archive that is refused half-way leaves none.
+  for (const { reference, image } of brought)
+    await store.setReference(reference, image.manifest, { indexDigest: image.indexDigest })
+  return brought.map(({ reference }) => formatReference(reference))
 }
 
 async function listImages(archive: ReceivedArchive): Promise<ArchiveImage[]> {
