@@ -14,6 +14,11 @@ describe('hintOf()', () => {
       'auth.io:443',
       'They were not sent. If auth.io:443 belongs to the registry, say so with --trust-realm auth.io:443.',
     ],
+    [
+      'oci.tls',
+      undefined,
+      'own\nOptions: --plain-http, --ca-file FILE, --client-cert FILE with --client-key FILE.',
+    ],
     ['oci.auth-required', '$(x)', 'own'],
     ['oci.auth-required', undefined, 'own'],
     ['oci.offline', 'ghcr.io', 'own'],

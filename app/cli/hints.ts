@@ -3,6 +3,8 @@
 import type { BulkheadError } from '../../core/errors.ts'
 
 export function hintOf({ code, hint, data }: BulkheadError): string | undefined {
+  if (code === 'oci.tls' && hint !== undefined)
+    return `${hint}\nOptions: --plain-http, --ca-file FILE, --client-cert FILE with --client-key FILE.`
   const host = data?.host
   if (typeof host !== 'string' || !/^[\w.:[\]-]+$/.test(host)) return hint
   const login = /(^|\.)docker\.io$/.test(host) ? 'bulkhead login' : `bulkhead login ${host}`

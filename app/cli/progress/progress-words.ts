@@ -38,11 +38,11 @@ export function amountWords(done: number, total: number): string {
   return done > 0 ? byteSize(done) : ''
 }
 
-/** `2.1MB/s 12s`: the rate, and the time left where both are known. */
+/** `2.1MB/s 12s`: the rate, and the time left where both are known; nothing where all is there. */
 export function rateWords(done: number, total: number, bytesPerSecond: number | undefined): string {
-  if (bytesPerSecond === undefined) return ''
-  const rate = `${byteSize(Math.round(bytesPerSecond))}/s`
   const leftBytes = total - done
+  if (bytesPerSecond === undefined || (total > 0 && leftBytes <= 0)) return ''
+  const rate = `${byteSize(Math.round(bytesPerSecond))}/s`
   if (leftBytes <= 0 || bytesPerSecond < 1) return rate
   return `${rate} ${shortDuration(leftBytes / bytesPerSecond)}`
 }
