@@ -1,5 +1,5 @@
 // `bulkhead images`: what is in the store.
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ImageSummary } from '../../../core/api/methods.ts'
 import type { CliContext } from '../cli-context.ts'
 import { describeExamples } from '../examples.ts'
@@ -27,6 +27,7 @@ export function configure(command: Command): void {
     .option('--digests', 'digests too', false)
     .option('-f, --filter <filter>', 'reference=PATTERN; several are alternatives', collect, [])
     .option('--json', 'print JSON', false)
+    .addOption(new Option('-a, --all').hideHelp()) // All are shown anyway; docker's users type it.
   describeExamples(command, [
     ['images', 'a table'],
     ["images --filter 'reference=*/app:1.*'", 'some of them'],
