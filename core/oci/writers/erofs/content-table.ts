@@ -32,6 +32,8 @@ const CONTENT_BYTES = CONTENT.sizeBytes + DIGEST_BYTES
 /** Instead of a page of tails: the content has none. */
 export const NO_TAIL_PAGE = 0xffff_ffff
 
+const NO_EXTENTS: readonly Extent[] = []
+
 /** A run of blocks of a file that is no hole. */
 export interface Extent {
   /** Counted from the start of the file. */
@@ -40,8 +42,6 @@ export interface Extent {
 }
 
 export interface StoredContent {
-  /** The same for equal contents, 32 bytes as a byte string. */
-  readonly digest: string
   readonly sizeBytes: number
   /** The block of the segment file that the first extent begins at; the others follow without gaps. */
   readonly firstBlock: number
@@ -52,7 +52,7 @@ export interface StoredContent {
 }
 
 /** A content as it is added: the place of its tail becomes known later. */
-export interface AddedContent extends Omit<StoredContent, 'digest' | 'tailPosition' | 'tailBytes'> {
+export interface AddedContent extends Omit<StoredContent, 'tailPosition' | 'tailBytes'> {
   readonly digest: Buffer
   readonly tailPage: number
   readonly tailOffset: number
@@ -166,28 +166,45 @@ export class ContentTable {
     return undefined
   }
 
+  /** How many contents the segment holds. */
+  get contentCount(): number {
+    return this.#contentCount
+  }
+
+  /** The same for equal contents: 32 bytes as a byte string. */
+  digest(number: number): string {
+    const start = this.#recordOf(number) + CONTENT.sizeBytes
+    return this.#contents.toString('latin1', start, start + DIGEST_BYTES)
+  }
+
+  /** How large a content is, and how much of it stands apart as its tail. Throws `oci.corrupt-store`. */
+  sizes(number: number): Pick<StoredContent, 'sizeBytes' | 'tailBytes'> {
+    const { sizeBytes, tailPage } = CONTENT.decode(this.#contents, this.#recordOf(number))
+    return { sizeBytes, tailBytes: tailPage === NO_TAIL_PAGE ? 0 : sizeBytes % BLOCK_BYTES }
+  }
+
   /** What the segment holds as content `number`. Throws `oci.corrupt-store`. */
   content(number: number): StoredContent {
-    if (number >= this.#contentCount) throw corruptTable(`it has no content ${number}`)
-    const start = number * CONTENT_BYTES
-    const { sizeBytes, firstBlock, firstExtent, extentCount, tailPage, tailOffset } = CONTENT.decode(
-      this.#contents,
-      start,
-    )
-    const digestStart = start + CONTENT.sizeBytes
-    const digest = this.#contents.toString('latin1', digestStart, digestStart + DIGEST_BYTES)
-    const tailBytes = tailPage === NO_TAIL_PAGE ? 0 : sizeBytes % BLOCK_BYTES
+    const record = CONTENT.decode(this.#contents, this.#recordOf(number))
+    const { firstBlock, firstExtent, extentCount, tailPage, tailOffset } = record
+    const { sizeBytes, tailBytes } = this.sizes(number)
     const extents = this.#extentsOf(firstExtent, extentCount, blocksOf(sizeBytes - tailBytes))
     const storedBlocks = extents.reduce((sum, { blockCount }) => sum + blockCount, 0)
     if ((firstBlock + storedBlocks) * BLOCK_BYTES > this.#dataEnd)
       throw corruptTable(`content ${number} ends behind the data`)
     const tailPosition = tailBytes === 0 ? 0 : this.#tailPosition(tailPage, tailOffset)
     if (tailPosition + tailBytes > this.#dataEnd) throw corruptTable(`content ${number} ends behind the data`)
-    return { digest, sizeBytes, firstBlock, extents, tailBytes, tailPosition }
+    return { sizeBytes, firstBlock, extents, tailBytes, tailPosition }
+  }
+
+  #recordOf(number: number): number {
+    if (number >= this.#contentCount) throw corruptTable(`it has no content ${number}`)
+    return number * CONTENT_BYTES
   }
 
   /** Extents are in order, apart, and within the file. */
-  #extentsOf(first: number, count: number, fileBlocks: number): Extent[] {
+  #extentsOf(first: number, count: number, fileBlocks: number): readonly Extent[] {
+    if (count === 0) return NO_EXTENTS
     if (first + count > this.#extentCount) throw corruptTable(`it has no extent ${first + count - 1}`)
     const extents: Extent[] = []
     let end = 0

@@ -1,7 +1,8 @@
-// Writes inodes and what stands behind them, some MiB at a time: the tails of files come out of the segments, in the order
+// Writes inodes and what stands behind them, a MiB at a time: the tails of files come out of the segments, in the order
 // in which they stand there.
 
 import type { FileHandle } from 'node:fs/promises'
+import type { Breather } from '../../breather.ts'
 import { throwIfCancelled } from '../../errors.ts'
 import { readFully, writeFully } from '../copy-extents.ts'
 import type { OpenSegment } from '../image-format.ts'
@@ -21,7 +22,7 @@ import {
 import type { InodePlan } from './inode-plan.ts'
 import { xattrUnits } from './xattr-store.ts'
 
-const PART_BYTES = 4 * 1024 * 1024
+const PART_BYTES = 1024 * 1024
 /** Tails are read together with what lies between them when that is not more than this. */
 const READ_GAP_BYTES = 16 * 1024
 const READ_BYTES = 256 * 1024
@@ -47,6 +48,7 @@ export interface MetadataOptions {
   /** For each node, where its record goes, from `start`. */
   readonly positions: Float64Array
   readonly planOf: (node: NumberedDirectory | NumberedNode) => InodePlan
+  readonly breather: Breather
   readonly signal?: AbortSignal | undefined
   readonly onWritten: (bytes: number) => void
 }
@@ -59,7 +61,7 @@ export function nidOf(position: number): number {
 /** Writes all inodes. Throws `oci.cancelled`, or the system's error. */
 export async function writeMetadata(options: MetadataOptions): Promise<void> {
   const { file, start, signal, onWritten } = options
-  for (const { records, partStart, partEnd } of partsOf(options)) {
+  for await (const { records, partStart, partEnd } of partsOf(options)) {
     throwIfCancelled(signal, 'write the image')
     const part = Buffer.alloc(partEnd - partStart)
     const tails = records.flatMap((record) =>
@@ -79,13 +81,14 @@ interface PlacedRecord {
 }
 
 /** Cuts the metadata where no record is cut. */
-function* partsOf({ nodes, positions, planOf, sizeBytes }: MetadataOptions) {
-  const order = Uint32Array.from(nodes.keys()).sort((one, other) => at(positions, one) - at(positions, other))
+async function* partsOf({ nodes, positions, planOf, sizeBytes, breather }: MetadataOptions) {
+  const order = orderByBlock(positions, sizeBytes / BLOCK_BYTES)
   let next = 0
   for (let partStart = 0, partEnd = 0; partStart < sizeBytes; partStart = partEnd) {
     partEnd = Math.min(sizeBytes, partStart + PART_BYTES)
     const records: PlacedRecord[] = []
     for (; next < order.length; next++) {
+      if (breather.isDue()) await breather.breathe()
       const index = at(order, next)
       const position = at(positions, index)
       if (position >= partEnd) break
@@ -97,6 +100,21 @@ function* partsOf({ nodes, positions, planOf, sizeBytes }: MetadataOptions) {
     }
     yield { records, partStart, partEnd }
   }
+}
+
+/** The indexes of the positions, those of lower blocks first. */
+function orderByBlock(positions: Float64Array, blockCount: number): Uint32Array {
+  const ends = new Uint32Array(blockCount + 1)
+  const blockOf = (position: number) => Math.floor(position / BLOCK_BYTES)
+  for (const position of positions) ends[blockOf(position) + 1] = at(ends, blockOf(position) + 1) + 1
+  for (let block = 1; block <= blockCount; block++) ends[block] = at(ends, block) + at(ends, block - 1)
+  const order = new Uint32Array(positions.length)
+  for (const [index, position] of positions.entries()) {
+    const place = at(ends, blockOf(position))
+    ends[blockOf(position)] = place + 1
+    order[place] = index
+  }
+  return order
 }
 
 /** Puts a record into its part, but for the tail of a file: that is returned, to be read. */

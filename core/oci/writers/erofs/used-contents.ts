@@ -1,6 +1,7 @@
 // The contents that a tree uses, out of the segments of its layers: each once, however many files and layers have it,
 // in the order in which they stand in the segments.
 
+import type { Breather } from '../../breather.ts'
 import { OciError } from '../../errors.ts'
 import type { FileNode } from '../../merge/tree.ts'
 import type { OpenSegment } from '../image-format.ts'
@@ -15,67 +16,86 @@ export interface UsedContent {
   readonly place: ContentPlace
 }
 
+export interface UseContentsOptions {
+  readonly files: Iterable<NumberedNode<FileNode>>
+  readonly segments: readonly OpenSegment[]
+  /** Whether so many bytes can stand beside the inode of a file. */
+  readonly hasRoomForTail: (file: NumberedNode<FileNode>, tailBytes: number) => boolean
+  readonly breather: Breather
+}
+
+/** How a content is used: not at all, with its tail beside inodes, or with its tail in a block. */
+const UNUSED = 0
+const TAIL_INLINE = 1
+const TAIL_IN_BLOCK = 2
+
 export class UsedContents {
   readonly #tables: readonly ContentTable[]
   /** For each layer, by the number of the content in its segment. */
-  readonly #used: Map<number, UsedContent>[]
+  readonly #used: readonly UsedContent[][]
   /** Each once, in the order of the segments. */
   readonly all: UsedContent[] = []
 
+  private constructor(tables: readonly ContentTable[]) {
+    this.#tables = tables
+    this.#used = tables.map(() => [])
+  }
+
   /**
-   * Looks up the contents of `files`. `hasRoomForTail` says whether so many bytes can stand beside the inode of a file;
-   * a content whose tail finds no room beside one of its files has it in a block, for all of them.
-   * Throws `oci.corrupt-store`, `oci.internal`.
+   * Looks up the contents of files. A content whose tail finds no room beside one of its files has it in a block, for all
+   * of them. Throws `oci.corrupt-store`, `oci.internal`, `oci.cancelled`.
    */
-  constructor(
-    files: Iterable<NumberedNode<FileNode>>,
-    segments: readonly OpenSegment[],
-    hasRoomForTail: (file: NumberedNode<FileNode>, tailBytes: number) => boolean,
-  ) {
-    this.#tables = segments.map(({ table, dataEnd }) => new ContentTable(table, dataEnd))
-    const wanted = this.#collect(files, hasRoomForTail)
-    this.#used = segments.map(() => new Map())
+  static async collect(options: UseContentsOptions): Promise<UsedContents> {
+    const { files, segments, hasRoomForTail, breather } = options
+    const contents = new UsedContents(segments.map(({ table, dataEnd }) => new ContentTable(table, dataEnd)))
+    const uses = contents.#tables.map(({ contentCount }) => new Uint8Array(contentCount))
+    for (const file of files) {
+      if (breather.isDue()) await breather.breathe()
+      contents.#note(uses, file, hasRoomForTail)
+    }
     const known = new Map<string, UsedContent>()
-    for (const [layer, numbers] of wanted.entries()) {
-      for (const number of [...numbers.keys()].sort((one, other) => one - other)) {
-        const stored = this.#table(layer).content(number)
-        const isTailInline = numbers.get(number) === true
-        const key = `${isTailInline ? '' : 'block '}${stored.digest}`
-        let used = known.get(key)
-        if (used === undefined) {
-          used = { layer, stored, place: placeContent(stored, isTailInline) }
-          known.set(key, used)
-          this.all.push(used)
-        }
-        this.#used[layer]?.set(number, used)
+    for (const [layer, ofLayer] of uses.entries()) {
+      for (const [number, use] of ofLayer.entries()) {
+        if (breather.isDue()) await breather.breathe()
+        if (use !== UNUSED) contents.#take(layer, number, use === TAIL_INLINE, known)
       }
     }
+    return contents
   }
 
   of(file: FileNode): UsedContent {
-    const number = this.#contentNumber(file)
-    const used = this.#used[file.layer]?.get(number)
+    const used = this.#used[file.layer]?.[this.#contentNumber(file)]
     if (used === undefined) throw missing(file)
     return used
   }
 
-  /** For each layer: the numbers of the contents that are used, and whether their tails can stand beside the inodes. */
-  #collect(
-    files: Iterable<NumberedNode<FileNode>>,
-    hasRoomForTail: (file: NumberedNode<FileNode>, tailBytes: number) => boolean,
-  ): Map<number, boolean>[] {
-    const wanted = this.#tables.map(() => new Map<number, boolean>())
-    for (const file of files) {
-      const { node } = file
-      const numbers = wanted[node.layer]
-      if (numbers === undefined) throw missing(node)
-      const number = this.#contentNumber(node)
-      const { sizeBytes, tailBytes } = this.#table(node.layer).content(number)
-      if (sizeBytes !== node.sizeBytes) throw missing(node)
-      const hasRoom = tailBytes === 0 || hasRoomForTail(file, tailBytes)
-      numbers.set(number, hasRoom && numbers.get(number) !== false)
+  #note(
+    uses: readonly Uint8Array[],
+    file: NumberedNode<FileNode>,
+    hasRoomForTail: UseContentsOptions['hasRoomForTail'],
+  ): void {
+    const { node } = file
+    const number = this.#contentNumber(node)
+    const { sizeBytes, tailBytes } = this.#table(node.layer).sizes(number)
+    if (sizeBytes !== node.sizeBytes) throw missing(node)
+    const hasRoom = tailBytes === 0 || hasRoomForTail(file, tailBytes)
+    const ofLayer = uses[node.layer]
+    if (ofLayer === undefined) throw missing(node)
+    ofLayer[number] = Math.max(ofLayer[number] ?? UNUSED, hasRoom ? TAIL_INLINE : TAIL_IN_BLOCK)
+  }
+
+  #take(layer: number, number: number, isTailInline: boolean, known: Map<string, UsedContent>): void {
+    const table = this.#table(layer)
+    const key = `${isTailInline ? '' : 'block '}${table.digest(number)}`
+    let used = known.get(key)
+    if (used === undefined) {
+      const stored = table.content(number)
+      used = { layer, stored, place: placeContent(stored, isTailInline) }
+      known.set(key, used)
+      this.all.push(used)
     }
-    return wanted
+    const ofLayer = this.#used[layer]
+    if (ofLayer !== undefined) ofLayer[number] = used
   }
 
   #contentNumber(file: FileNode): number {

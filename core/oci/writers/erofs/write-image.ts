@@ -2,6 +2,7 @@
 // blocks of directories, the shared extended attributes, the inodes, and the superblock last of all. The same tree and
 // segments always make the same bytes.
 
+import { Breather } from '../../breather.ts'
 import { OciError } from '../../errors.ts'
 import { nodesOf } from '../../merge/tree.ts'
 import { writeFully } from '../copy-extents.ts'
@@ -14,7 +15,7 @@ import {
 } from '../squashfs/node-numbering.ts'
 import { piecesOf } from './content-place.ts'
 import { type CopiedPiece, copyPieces } from './copy-pieces.ts'
-import { type DirectoryBlock, encodeDirectoryBlock } from './directory-blocks.ts'
+import { encodeDirectoryBlock } from './directory-blocks.ts'
 import { BLOCK_BYTES, blocksOf } from './format.ts'
 import { InodePlanner, isFile, needsExtendedForm } from './inode-plan.ts'
 import { nidOf, writeMetadata } from './metadata-writer.ts'
@@ -31,7 +32,9 @@ type AnyNode = NumberedDirectory | NumberedNode
 export async function writeErofsImage(options: WriteImageOptions): Promise<WrittenImage> {
   const { file, root, segments, signal, onProgress } = options
   const numbering = numberNodes(root)
-  const layout = planLayout(numbering, new XattrStore(nodesOf(root)), segments)
+  const breather = new Breather(signal, 'write the image')
+  const store = await XattrStore.collect(nodesOf(root), breather)
+  const layout = await planLayout(numbering, store, segments, breather)
   const { contents, planner, positions, metadata, xattrs, blockCount } = layout
 
   let bytesDone = 0
@@ -44,7 +47,7 @@ export async function writeErofsImage(options: WriteImageOptions): Promise<Writt
     onProgress?.(bytesDone, bytesTotal)
   }
   await copyPieces({ pieces: copiedPieces(contents, segments), target: file, signal, onCopied: advance })
-  await writeOwnBlocks(options, layout)
+  await writeOwnBlocks(options, layout, breather)
   await writeFully(file, xattrs.bytes, xattrs.firstBlock * BLOCK_BYTES)
   await writeMetadata({
     file,
@@ -54,6 +57,7 @@ export async function writeErofsImage(options: WriteImageOptions): Promise<Writt
     nodes: layout.nodes,
     positions,
     planOf: (node) => planner.plan(node, contents),
+    breather,
     signal,
     onWritten: advance,
   })
@@ -83,38 +87,49 @@ interface Layout {
   readonly metadata: { readonly firstBlock: number; readonly sizeBytes: number }
   /** Of the inodes, from the start of the metadata. */
   readonly positions: Float64Array
-  readonly ownBlocks: readonly {
-    readonly firstBlock: number
-    readonly blocks: readonly (DirectoryBlock | Buffer)[]
-  }[]
+  /** Nodes with blocks of their own: directories, and links with long targets. */
+  readonly ownBlocks: readonly { readonly node: AnyNode; readonly firstBlock: number }[]
   readonly blockCount: number
 }
 
-function planLayout(numbering: NodeNumbering, store: XattrStore, segments: readonly OpenSegment[]): Layout {
+async function planLayout(
+  numbering: NodeNumbering,
+  store: XattrStore,
+  segments: readonly OpenSegment[],
+  breather: Breather,
+): Promise<Layout> {
   const nodes = nodesByNumber(numbering)
   const epoch = commonTime(nodes)
   const planner = new InodePlanner(store, epoch, nodes.length)
-  const files = nodes.filter(isFile).filter(({ node }) => node.sizeBytes > 0)
-  const contents = new UsedContents(files, segments, (file, tailBytes) => planner.hasRoomFor(file, tailBytes))
+  const contents = await UsedContents.collect({
+    files: nodes.filter(isFile).filter(({ node }) => node.sizeBytes > 0),
+    segments,
+    hasRoomForTail: (file, tailBytes) => planner.hasRoomFor(file, tailBytes),
+    breather,
+  })
   const blocks = new BlockCounter()
   for (const { place } of contents.all) place.firstBlock = blocks.take(place.blockCount)
-  const ownBlocks = []
+  const ownBlocks: { node: AnyNode; firstBlock: number }[] = []
   for (const node of nodes) {
-    const own = planner.ownBlocks(node)
-    if (own.length === 0) continue
-    const firstBlock = blocks.take(own.length)
+    if (breather.isDue()) await breather.breathe()
+    const count = planner.ownBlocks(node).length
+    if (count === 0) continue
+    const firstBlock = blocks.take(count)
     planner.placeOwnBlocks(node, firstBlock)
-    ownBlocks.push({ firstBlock, blocks: own })
+    ownBlocks.push({ node, firstBlock })
   }
   const xattrs = { firstBlock: blocks.take(blocksOf(store.sharedArea.length)), bytes: store.sharedArea }
   // The root is the first node, so that its number fits into the 16 bits that the superblock has for it.
   const placement = new RecordPlacement()
-  const positions = Float64Array.from(nodes, (node) =>
-    placement.place(planner.plan(node, contents).recordBytes),
-  )
+  const positions = new Float64Array(nodes.length)
+  for (const [index, node] of nodes.entries()) {
+    if (breather.isDue()) await breather.breathe()
+    positions[index] = placement.place(planner.plan(node, contents).recordBytes)
+  }
   const { sizeBytes } = placement
   const metadata = { firstBlock: blocks.take(blocksOf(sizeBytes)), sizeBytes }
-  return { nodes, epoch, contents, planner, xattrs, metadata, positions, ownBlocks, blockCount: blocks.count }
+  const places = { contents, planner, xattrs, metadata, positions, ownBlocks }
+  return { nodes, epoch, ...places, blockCount: blocks.count }
 }
 
 /** Hands out the blocks of the image, in order; the first is the superblock's. */
@@ -169,10 +184,16 @@ function* copiedPieces(
 }
 
 /** Writes the blocks of directories, and the targets of symbolic links that find no room beside their inodes. */
-async function writeOwnBlocks({ file }: WriteImageOptions, { ownBlocks, positions }: Layout): Promise<void> {
-  for (const { firstBlock, blocks } of ownBlocks) {
+async function writeOwnBlocks(
+  { file }: WriteImageOptions,
+  { ownBlocks, planner, positions }: Layout,
+  breather: Breather,
+): Promise<void> {
+  for (const { node, firstBlock } of ownBlocks) {
+    const blocks = planner.ownBlocks(node)
     const bytes = Buffer.alloc(blocks.length * BLOCK_BYTES)
     for (const [index, block] of blocks.entries()) {
+      if (breather.isDue()) await breather.breathe()
       const target = bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)
       if (Buffer.isBuffer(block)) block.copy(target)
       else encodeDirectoryBlock(block, target, (number) => nidOf(positions[number - 1] ?? 0))

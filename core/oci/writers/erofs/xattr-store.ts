@@ -2,6 +2,7 @@
 // area of its own, and the inode has its number. The format knows a few namespaces; an attribute of another one is left
 // out, and so is an access control list where Linux would not take it.
 
+import type { Breather } from '../../breather.ts'
 import { OciError } from '../../errors.ts'
 import { type ByteString, bytesOf } from '../../layer/byte-string.ts'
 import type { TreeNode } from '../../merge/tree.ts'
@@ -29,29 +30,33 @@ const UNITS_LIMIT = 0xffff
 const REFERENCE_BYTES = 4
 
 export class XattrStore {
-  /** How many inodes have an attribute, by its bytes on the disk. */
-  readonly #uses = new Map<ByteString, number>()
-  /** The numbers of the attributes that stand apart. */
+  /** The numbers of the attributes that stand apart, by their bytes on the disk. */
   readonly #shared = new Map<ByteString, number>()
   /** The attributes that stand apart, as they go onto the disk. */
   readonly sharedArea: Buffer
 
-  /** Throws `oci.limit` when an attribute is too large for the format. */
-  constructor(nodes: Iterable<TreeNode>) {
-    for (const node of nodes) {
-      for (const attribute of attributesOf(node))
-        this.#uses.set(attribute, (this.#uses.get(attribute) ?? 0) + 1)
-    }
+  /** `uses` says how many inodes have an attribute, by its bytes on the disk. */
+  private constructor(uses: ReadonlyMap<ByteString, number>) {
     const area: Buffer[] = []
     let areaBytes = 0
-    for (const [attribute, uses] of this.#uses) {
-      const costApart = attribute.length + uses * REFERENCE_BYTES
-      if (attribute.length < LARGE_BYTES && costApart >= uses * attribute.length) continue
+    for (const [attribute, count] of uses) {
+      const costApart = attribute.length + count * REFERENCE_BYTES
+      if (attribute.length < LARGE_BYTES && costApart >= count * attribute.length) continue
       this.#shared.set(attribute, areaBytes / XATTR_UNIT_BYTES)
       area.push(bytesOf(attribute))
       areaBytes += attribute.length
     }
     this.sharedArea = Buffer.concat(area)
+  }
+
+  /** Decides which attributes stand apart. Throws `oci.cancelled`, or `oci.limit` when one is too large for the format. */
+  static async collect(nodes: Iterable<TreeNode>, breather: Breather): Promise<XattrStore> {
+    const uses = new Map<ByteString, number>()
+    for (const node of nodes) {
+      if (breather.isDue()) await breather.breathe()
+      for (const attribute of attributesOf(node)) uses.set(attribute, (uses.get(attribute) ?? 0) + 1)
+    }
+    return new XattrStore(uses)
   }
 
   /** What stands behind the inode of a node: nothing, or a header, numbers and attributes. Throws `oci.limit`. */
