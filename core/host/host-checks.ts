@@ -123,7 +123,7 @@ const definitions: readonly CheckDefinition[] = [
       return {
         passed: false,
         detail: `${stateFolder} has only ${freeGiB} GiB free`,
-        fix: 'bulkhead rmi IMAGE, or a larger disk',
+        fix: 'bulkhead image prune, or a larger disk',
       }
     },
   },

@@ -33,6 +33,8 @@ export class ByteLane {
   constructor(socket: Duplex, onBroken: (reason: string) => void) {
     this.#socket = socket
     this.#onBroken = onBroken
+    // Each stream that waits for room listens.
+    socket.setMaxListeners(0)
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', () => {})
     socket.once('end', () => this.close())

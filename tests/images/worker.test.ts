@@ -1,6 +1,6 @@
 // The image worker as the core host uses it: a real process, killed, refused and restarted.
 
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import {
   chmod,
@@ -20,6 +20,7 @@ import path from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type ImageWorkerClient, startImageWorker } from '../../core/oci/image-worker-client.ts'
+import type { CallOptions } from '../../core/oci/image-worker-process.ts'
 import type { ImageProgress } from '../../core/oci/progress.ts'
 import { run } from './commands.ts'
 import { type MadeImage, makeImage, readLayout, skopeoCopy } from './made-images.ts'
@@ -282,6 +283,84 @@ describe('exportArchive()', () => {
       worker.exportArchive({ images: ['nothing:1'], format: 'oci-archive' }, async () => undefined),
     ).rejects.toThrow(coded('oci.not-found'))
   })
+})
+
+const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({
+  type: 'spki',
+  format: 'pem',
+})
+/** The calls that ask a registry, and keep nothing of what it says. */
+const questions = [
+  [
+    'tags',
+    (host: string, options: CallOptions) => worker.tags({ repository: `${host}/web`, limit: 10 }, options),
+  ],
+  [
+    'checkRegistry',
+    (host: string, options: CallOptions) => worker.checkRegistry({ registry: host }, options),
+  ],
+  [
+    'verify',
+    (host: string, options: CallOptions) =>
+      worker.verify({ image: `${host}/web:made`, keys: [String(pem)], signatures: {} }, options),
+  ],
+] as const
+
+describe.each(questions)('%s()', (_, ask) => {
+  test('is cancelled through to the registry', async () => {
+    const leaving = new AbortController()
+    const closed = Promise.withResolvers<void>()
+    await using registry = await startScriptedRegistry(made.layout, (_request, response) => {
+      response.on('close', () => closed.resolve())
+      leaving.abort()
+      return true
+    })
+    await expect(ask(registry.host, { signal: leaving.signal })).rejects.toThrow(coded('oci.cancelled'))
+    await closed.promise
+  })
+
+  test('fails when the worker dies over it, and leaves nothing', async () => {
+    const pid = await worker.start()
+    await using registry = await startScriptedRegistry(made.layout, () => {
+      process.kill(pid ?? 0, 'SIGKILL')
+      return true
+    })
+    await expect(ask(registry.host, {})).rejects.toThrow(coded('oci.worker-died'))
+    await importWeb()
+    expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
+  })
+})
+
+test('tags() and checkRegistry() say what a real registry has', async () => {
+  await using registry = await startRegistry(path.join(root, 'registry'), { auth: 'none' })
+  for (const tag of ['one', 'two', 'three'])
+    await skopeoCopy(
+      `oci:${made.layout}:made`,
+      `docker://${registry.host}/team/web:${tag}`,
+      '--dest-tls-verify=false',
+    )
+  const repository = `${registry.host}/team/web`
+  const first = await worker.tags({ repository, limit: 2 })
+  expect(first).toMatchObject({ repository, hasMore: true })
+  const second = await worker.tags({ repository, limit: 2, after: first.tags.at(-1) })
+  expect(second.hasMore).toBe(false)
+  expect([...first.tags, ...second.tags].toSorted()).toEqual(['one', 'three', 'two'])
+  expect(await worker.checkRegistry({ registry: registry.host })).toEqual({
+    registry: registry.host,
+    login: 'not-wanted',
+  })
+})
+
+test('root images are made in the format that the host wants', async () => {
+  await importWeb()
+  const squashfs = await worker.rootImage('web:1')
+  await worker[Symbol.asyncDispose]()
+  worker = await startImageWorker({ root, rootImageFormat: 'erofs' })
+  const erofs = await worker.rootImage('web:1')
+  expect([squashfs.format, erofs.format]).toEqual(['squashfs', 'erofs'])
+  expect(erofs.path).toMatch(/\.erofs$/)
+  expect((await worker.inspect('web:1')).rootImageFormat).toBe('erofs')
+  expect((await worker.inspect('web:1')).layers[0]).toMatchObject({ entries: expect.any(Number) })
 })
 
 describe('a worker that dies', () => {
