@@ -1,29 +1,104 @@
-// Where each layer of an image stands while it is brought into the store.
+// Where each layer of an image stands while it is brought into the store: its bytes come, and are unpacked meanwhile.
 
 import type { Descriptor } from './manifest.ts'
-import type { ImageProgress, LayerProgress } from './progress.ts'
+import type { ImageProgress, LayerProgress, OnProgress, ProgressPhase } from './progress.ts'
 
-/** Adds up what the layers report. */
+interface LayerState {
+  readonly digest: string
+  readonly sizeBytes: number
+  receivedBytes: number
+  unpackedBytes: number
+  state: LayerProgress['state']
+}
+
+type LayerId = Pick<Descriptor, 'digest'>
+
+/**
+ * Adds up what the layers report. While bytes come the phase is the one given, and the bytes are those that came; when
+ * all are here and some have still to be unpacked it is `unpack`, and the bytes are those that were unpacked.
+ */
 export class LayerTracker {
-  readonly #states = new Map<string, LayerProgress>()
-  readonly #report: (progress: Omit<ImageProgress, 'phase'>) => void
-  readonly #totalBytes: number
+  readonly #layers = new Map<string, LayerState>()
+  readonly #phase: ProgressPhase
+  readonly #report: OnProgress
 
-  constructor(layers: readonly Descriptor[], report: (progress: Omit<ImageProgress, 'phase'>) => void) {
+  constructor(layers: readonly Descriptor[], phase: ProgressPhase, report: OnProgress) {
     for (const { digest, size } of layers) {
-      this.#states.set(digest, { digest, bytesDone: 0, bytesTotal: size, state: 'waiting' })
+      this.#layers.set(digest, {
+        digest,
+        sizeBytes: size,
+        receivedBytes: 0,
+        unpackedBytes: 0,
+        state: 'waiting',
+      })
     }
-    this.#totalBytes = this.#states.values().reduce((sum, { bytesTotal }) => sum + bytesTotal, 0)
+    this.#phase = phase
     this.#report = report
   }
 
-  update({ digest, size }: Descriptor, bytesDone: number, state: LayerProgress['state']): void {
-    this.#states.set(digest, { digest, bytesDone, bytesTotal: size, state })
-    const layers = [...this.#states.values()]
-    this.#report({
-      bytesDone: layers.reduce((sum, layer) => sum + layer.bytesDone, 0),
-      bytesTotal: this.#totalBytes,
-      layers,
-    })
+  /** The layer was there before. */
+  present(layer: LayerId): void {
+    this.#change(layer, (state) => finish(state, 'present'))
   }
+
+  /** So many bytes of the layer are here. */
+  received(layer: LayerId, receivedBytes: number): void {
+    this.#change(layer, (state) => Object.assign(state, { receivedBytes, state: 'active' }))
+  }
+
+  /** The layer is here as a whole. */
+  brought(layer: LayerId): void {
+    this.#change(layer, (state) =>
+      Object.assign(state, { receivedBytes: state.sizeBytes, state: 'unpacking' }),
+    )
+  }
+
+  /** So many of the layer's bytes have been unpacked. */
+  unpacked(layer: LayerId, unpackedBytes: number): void {
+    this.#change(layer, (state) => Object.assign(state, { unpackedBytes }))
+  }
+
+  /** The layer is here and unpacked. */
+  done(layer: LayerId): void {
+    this.#change(layer, (state) => finish(state, 'done'))
+  }
+
+  #change({ digest }: LayerId, change: (state: LayerState) => void): void {
+    const state = this.#layers.get(digest)
+    if (state === undefined) return
+    change(state)
+    this.#report(this.#progress())
+  }
+
+  #progress(): ImageProgress {
+    const states = [...this.#layers.values()]
+    const isComing = states.some(({ state }) => state === 'waiting' || state === 'active')
+    const isUnpacking = !isComing && states.some(({ state }) => state === 'unpacking')
+    const bytes = states.map((state) => (isUnpacking ? state.unpackedBytes : state.receivedBytes))
+    return {
+      phase: isUnpacking ? 'unpack' : this.#phase,
+      bytesDone: sum(bytes),
+      bytesTotal: sum(states.map(({ sizeBytes }) => sizeBytes)),
+      layers: states.map(toProgress),
+    }
+  }
+}
+
+function finish(state: LayerState, how: 'done' | 'present'): void {
+  state.receivedBytes = state.sizeBytes
+  state.unpackedBytes = state.sizeBytes
+  state.state = how
+}
+
+function toProgress({ digest, sizeBytes, receivedBytes, unpackedBytes, state }: LayerState): LayerProgress {
+  return {
+    digest,
+    bytesDone: state === 'unpacking' ? unpackedBytes : receivedBytes,
+    bytesTotal: sizeBytes,
+    state,
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }

@@ -1,10 +1,10 @@
 // Brings one image into the store, wherever it comes from: config and layers, each verified, and the manifest last,
 // so that a manifest in the store always has its blobs.
 
+import { bringLayers, type MissingLayer } from './bring-layers.ts'
 import { shortDigest } from './digest.ts'
 import { OciError, throwIfCancelled } from './errors.ts'
-import { parseImageConfig, requireMatchingLayers } from './image-config.ts'
-import { inParallel } from './in-parallel.ts'
+import { type ImageConfig, parseImageConfig, requireMatchingLayers } from './image-config.ts'
 import { LayerTracker } from './layer-tracker.ts'
 import { LIMITS } from './limits.ts'
 import type { LocatedManifest } from './locate-manifest.ts'
@@ -56,29 +56,28 @@ export async function transferImage(
 ): Promise<ImageManifest> {
   const { store, source, name, signal } = options
   const manifest = parseImageManifest(located.bytes, located.descriptor.mediaType, name)
-  hold.add(located.descriptor.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest))
-  await transferConfig(manifest, options)
-  const tracker = new LayerTracker(manifest.layers, (progress) =>
-    options.onProgress?.({ phase: options.phase, ...progress }),
-  )
-  const missing: Descriptor[] = []
-  for (const layer of distinct(manifest.layers)) {
-    if (await store.blobs.has(layer)) tracker.update(layer, layer.size, 'present')
-    else missing.push(layer)
+  const layers = distinct(manifest.layers)
+  hold.add(located.descriptor.digest, manifest.config.digest, ...layers.map(({ digest }) => digest))
+  const { diffIds } = await transferConfig(manifest, options)
+  // What is made of the layers on the way is not to be swept either.
+  hold.add(...diffIds)
+  const tracker = new LayerTracker(layers, options.phase, (progress) => options.onProgress?.(progress))
+  const missing: MissingLayer[] = []
+  let neededBytes = 0
+  for (const descriptor of layers) {
+    if (await store.blobs.has(descriptor)) {
+      tracker.present(descriptor)
+      continue
+    }
+    const diffId = diffIds[manifest.layers.findIndex(({ digest }) => digest === descriptor.digest)]
+    if (diffId === undefined) continue
+    missing.push({ descriptor, diffId, name: `layer ${shortDigest(descriptor.digest)} of ${name}` })
+    neededBytes += descriptor.size - (await store.blobs.partBytes(descriptor.digest))
   }
-  await store.blobs.requireSpace(
-    missing.reduce((sum, { size }) => sum + size, 0),
-    `store ${name}`,
-  )
+  await store.blobs.requireSpace(neededBytes, `store ${name}`)
   // The biggest first: it decides how long the whole takes.
-  missing.sort((a, b) => b.size - a.size)
-  await inParallel(missing, options.parallel, signal, async (layer, groupSignal) => {
-    tracker.update(layer, 0, 'active')
-    const onProgress = (bytesDone: number) => tracker.update(layer, bytesDone, 'active')
-    const what = `layer ${shortDigest(layer.digest)} of ${name}`
-    await source.bringLayer(layer, what, { blobs: store.blobs, signal: groupSignal, onProgress })
-    tracker.update(layer, layer.size, 'done')
-  })
+  missing.sort((one, other) => other.descriptor.size - one.descriptor.size)
+  await bringLayers(missing, { store, source, tracker, parallel: options.parallel, signal })
   throwIfCancelled(signal, `store ${name}`)
   await store.blobs.put(located.bytes, `the manifest of ${name}`, located.descriptor.digest)
   return manifest
@@ -87,7 +86,7 @@ export async function transferImage(
 async function transferConfig(
   manifest: ImageManifest,
   { store, source, name, platform, signal }: TransferOptions,
-): Promise<void> {
+): Promise<ImageConfig> {
   const what = `the config of ${name}`
   const { digest, size } = manifest.config
   if (size > LIMITS.configBytes) {
@@ -110,6 +109,7 @@ async function transferConfig(
     throw noPlatform(name, platform, [config.platform])
   }
   if (!isHere) await store.blobs.put(bytes, what, digest)
+  return config
 }
 
 function distinct(layers: readonly Descriptor[]): Descriptor[] {
