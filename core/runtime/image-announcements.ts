@@ -6,8 +6,9 @@ import type { EventHub } from './event-hub.ts'
 export class ImageAnnouncements {
   readonly #events: EventHub
   readonly #list: () => Promise<readonly ImageSummary[]>
-  /** What was told last, by reference; undefined before the first change. */
-  #told: ReadonlyMap<string, ImageSummary> | undefined
+  /** What was told last, by reference: before the first change, what is there. */
+  #told: ReadonlyMap<string, ImageSummary> = new Map()
+  #isReady: Promise<void> | undefined
   /** Comparisons happen one after the other. */
   #last: Promise<void> = Promise.resolve()
 
@@ -18,12 +19,25 @@ export class ImageAnnouncements {
 
   /** Does something that may change what there is, and tells what it changed, be it that it failed half-way. */
   async during<T>(change: () => Promise<T>): Promise<T> {
-    this.#told ??= byReference(await this.#list())
+    await this.#ready()
     try {
       return await change()
     } finally {
       this.#last = this.#last.then(() => this.#tell())
       await this.#last
+    }
+  }
+
+  /** Looks once, however many begin at the same time: a later look could already see what the first has changed. */
+  async #ready(): Promise<void> {
+    this.#isReady ??= this.#list().then((images) => {
+      this.#told = byReference(images)
+    })
+    try {
+      await this.#isReady
+    } catch (error) {
+      this.#isReady = undefined
+      throw error
     }
   }
 
@@ -35,7 +49,7 @@ export class ImageAnnouncements {
       // Whoever made the change hears why; the next comparison finds this one too.
       return
     }
-    const before = this.#told ?? new Map<string, ImageSummary>()
+    const before = this.#told
     const now = byReference(images)
     this.#told = now
     for (const [reference, image] of now)
