@@ -1,4 +1,5 @@
-// Real registries (Debian's docker-registry) on free loopback ports: open, with a password file, with tokens, with TLS.
+// Real registries (Debian's docker-registry) on free loopback ports: open, with a password file, with tokens, with TLS,
+// with client certificates, and as a mirror of another (pull-through).
 
 import { spawn } from 'node:child_process'
 import { createPrivateKey, randomUUID, sign, X509Certificate } from 'node:crypto'
@@ -27,16 +28,23 @@ export interface Certificates {
   readonly folder: string
   readonly certificate: string
   readonly key: string
+  /** PEM text, to show to servers that want a certificate. */
+  readonly client: { readonly certificate: string; readonly key: string }
 }
 
-export type RegistryKind =
-  | { readonly auth: 'none' | 'htpasswd'; readonly tls?: Certificates }
-  | {
-      readonly auth: 'token'
-      readonly realm: string
-      readonly signer: Certificates
-      readonly tls?: Certificates
-    }
+interface RegistrySettings {
+  readonly tls?: Certificates
+  /** Only who shows a certificate of the authority may speak to it. */
+  readonly wantsClientCertificate?: boolean
+  /** The registry that it mirrors: `http://host:port`. */
+  readonly mirrorOf?: string
+}
+
+export type RegistryKind = RegistrySettings &
+  (
+    | { readonly auth: 'none' | 'htpasswd' }
+    | { readonly auth: 'token'; readonly realm: string; readonly signer: Certificates }
+  )
 
 /** Starts a registry that keeps its data in `folder`, and waits until it listens. */
 export async function startRegistry(folder: string, kind: RegistryKind): Promise<RunningServer> {
@@ -52,8 +60,14 @@ export async function startRegistry(folder: string, kind: RegistryKind): Promise
         ? `auth: {token: {realm: "${kind.realm}", service: test-registry, issuer: test-issuer, rootcertbundle: ${kind.signer.certificate}}}`
         : '',
   }[kind.auth]
+  const clients =
+    kind.wantsClientCertificate === true
+      ? `, clientcas: [${path.join(kind.tls?.folder ?? '', 'ca.crt')}]`
+      : ''
   const tls =
-    kind.tls === undefined ? '' : `, tls: {certificate: ${kind.tls.certificate}, key: ${kind.tls.key}}`
+    kind.tls === undefined
+      ? ''
+      : `, tls: {certificate: ${kind.tls.certificate}, key: ${kind.tls.key}${clients}}`
   const config = path.join(folder, 'config.yml')
   await writeFile(
     config,
@@ -62,6 +76,7 @@ log: {level: info, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: ${path.join(folder, 'data')}}}
 http: {addr: "127.0.0.1:${port}", secret: test${tls}}
 ${auth}
+${kind.mirrorOf === undefined ? '' : `proxy: {remoteurl: ${kind.mirrorOf}}`}
 `,
   )
   const server = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -135,56 +150,37 @@ export async function startTokenServer(signer: Certificates): Promise<TokenServe
   }
 }
 
-/** An authority and a certificate of it for 127.0.0.1, made by openssl. */
+/** An authority and certificates of it for 127.0.0.1 and registry.test, and for a client, made by openssl. */
 export async function makeCertificates(folder: string): Promise<Certificates> {
   await mkdir(folder, { recursive: true })
   const at = (name: string) => path.join(folder, name)
   const newKey = ['-newkey', 'rsa:2048', '-nodes']
   const days = ['-days', '2']
-  await run(
-    'openssl',
-    'req',
-    '-x509',
-    ...newKey,
-    ...days,
-    '-subj',
-    '/CN=Test authority',
-    '-keyout',
-    at('ca.key'),
-    '-out',
-    at('ca.crt'),
-  )
-  await run(
-    'openssl',
-    'req',
-    ...newKey,
-    '-subj',
-    '/CN=127.0.0.1',
-    '-keyout',
-    at('server.pem'),
-    '-out',
-    at('server.csr'),
-  )
-  await writeFile(at('names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n')
-  const authority = ['-CA', at('ca.crt'), '-CAkey', at('ca.key'), '-CAcreateserial']
-  await run(
-    'openssl',
-    'x509',
-    '-req',
-    ...authority,
-    ...days,
-    '-in',
-    at('server.csr'),
-    '-extfile',
-    at('names'),
-    '-out',
-    at('server.crt'),
-  )
+  const issue = async (name: string, subject: string) => {
+    const request = ['-subj', `/CN=${subject}`, '-keyout', at(`${name}.pem`), '-out', at(`${name}.csr`)]
+    await run('openssl', 'req', ...newKey, ...request)
+    const authority = ['-CA', at('ca.crt'), '-CAkey', at('ca.key'), '-CAcreateserial']
+    const files = ['-in', at(`${name}.csr`), '-extfile', at(`${name}.ext`), '-out', at(`${name}.crt`)]
+    await run('openssl', 'x509', '-req', ...authority, ...days, ...files)
+  }
+  const own = ['-subj', '/CN=Test authority', '-keyout', at('ca.key'), '-out', at('ca.crt')]
+  await run('openssl', 'req', '-x509', ...newKey, ...days, ...own)
+  await writeFile(at('server.ext'), 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test\n')
+  await writeFile(at('client.ext'), 'extendedKeyUsage=clientAuth\n')
+  await issue('server', '127.0.0.1')
+  await issue('client', 'a client')
   const skopeo = at('skopeo')
   await mkdir(skopeo)
   const text = await readFile(at('ca.crt'), 'utf8')
   await writeFile(path.join(skopeo, 'ca.crt'), text)
-  return { authority: text, folder: skopeo, certificate: at('server.crt'), key: at('server.pem') }
+  // How docker and skopeo find what to show.
+  await writeFile(path.join(skopeo, 'client.cert'), await readFile(at('client.crt')))
+  await writeFile(path.join(skopeo, 'client.key'), await readFile(at('client.pem')))
+  const client = {
+    certificate: await readFile(at('client.crt'), 'utf8'),
+    key: await readFile(at('client.pem'), 'utf8'),
+  }
+  return { authority: text, folder: skopeo, certificate: at('server.crt'), key: at('server.pem'), client }
 }
 
 async function freePort(): Promise<number> {

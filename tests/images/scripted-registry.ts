@@ -12,6 +12,26 @@ import { portOf, type RunningServer } from './registry-servers.ts'
 /** Answers a request itself, or returns false to let the registry answer. */
 export type Script = (request: IncomingMessage, response: ServerResponse) => boolean
 
+/** What a path answers with. */
+export interface Canned {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  readonly body?: string | Buffer
+}
+
+/** Answers the paths that `answers` knows (with their query, or without), with 404 all others below /v2/. */
+export function canned(answers: (path: string, request: IncomingMessage) => Canned | undefined): Script {
+  return (request, response) => {
+    if (request.url === '/v2/') return false
+    const answer = answers(request.url ?? '', request) ?? { status: 404 }
+    const { status = 200, headers = {}, body = '' } = answer
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    response.writeHead(status, { 'content-length': Buffer.byteLength(body) })
+    response.end(request.method === 'HEAD' ? undefined : body)
+    return true
+  }
+}
+
 export interface ScriptedRegistry extends RunningServer {
   /** What was asked for so far: `GET /v2/…`. */
   readonly log: string[]

@@ -3,12 +3,13 @@
 
 import { createSecureContext, getCACertificates, type SecureContextOptions } from 'node:tls'
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici'
-import { OciError } from '../errors.ts'
+import { hasCode, OciError } from '../errors.ts'
 import { guardedLookup, type Reach, requireReach } from './address-policy.ts'
 import { fromHttpError } from './http-errors.ts'
 import { ProxyRules } from './proxy-rules.ts'
 import type { EndpointAccess, ProxySettings } from './registry-access.ts'
 import { atPace, DEFAULT_TIME_LIMITS, type TimeLimits } from './time-limits.ts'
+import { listenForAlert } from './tls-alert.ts'
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST'
@@ -96,13 +97,21 @@ export class HttpClient implements AsyncDisposable {
         discard: () => discard(response.body),
       }
     } catch (error) {
-      throw toError(error)
+      throw toError((await this.#alertBehind(error, url, proxy)) ?? error)
     }
   }
 
   /** Ends all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#direct, ...this.#proxies.values()].map((dispatcher) => dispatcher.destroy()))
+  }
+
+  /** Why a server hung up before it answered, if it said so in TLS. */
+  async #alertBehind(error: unknown, url: URL, proxy: URL | undefined): Promise<Error | undefined> {
+    if (url.protocol !== 'https:' || proxy !== undefined || !hasCode(error, 'UND_ERR_SOCKET'))
+      return undefined
+    const lookup = this.#limit === undefined ? undefined : guardedLookup(this.#limit)
+    return listenForAlert(url, { ...this.#tls, ...(lookup === undefined ? {} : { lookup }) })
   }
 
   /** HTTPS goes through a tunnel (CONNECT), plain HTTP is forwarded (RFC 9112 §3.2.2 absolute-form). */
