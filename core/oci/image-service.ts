@@ -2,7 +2,6 @@
 // of sockets; image-worker.ts puts it on the wire.
 
 import { parseDigest } from './digest.ts'
-import { OciError } from './errors.ts'
 import { exportImages } from './export/export-images.ts'
 import { describeImage, listImages } from './image-catalogue.ts'
 import type { ParametersOf, ResultOf, RootImageFormatName } from './image-worker-protocol.ts'
@@ -109,12 +108,21 @@ export class ImageService implements Disposable {
     return { untagged: [...removed.untagged], deleted: [...removed.deleted], freedBytes: removed.freedBytes }
   }
 
-  async prune(_parameters: ParametersOf['prune']): Promise<ResultOf<'prune'>> {
-    throw notThereYet('clean the store up')
+  async prune({ inUse, ...options }: ParametersOf['prune']): Promise<ResultOf<'prune'>> {
+    const { images, freedBytes } = await this.#store.prune({
+      ...options,
+      inUse: inUse.map((digest) => parseDigest(digest)),
+    })
+    return { images: [...images], freedBytes }
   }
 
-  async check(_parameters: ParametersOf['check'], _context: CallContext): Promise<ResultOf<'check'>> {
-    throw notThereYet('check the store')
+  async check({ repair, inUse }: ParametersOf['check'], context: CallContext): Promise<ResultOf<'check'>> {
+    const report = await this.#store.check({
+      repair,
+      inUse: inUse.map((digest) => parseDigest(digest)),
+      ...context,
+    })
+    return { ...report, problems: [...report.problems] }
   }
 
   async tags(request: ParametersOf['tags'], { signal }: CallContext): Promise<ResultOf<'tags'>> {
@@ -144,10 +152,6 @@ export class ImageService implements Disposable {
   ): Promise<ResultOf<'rootImage'>> {
     return toResult(await this.#rootImages.ensure(image, context))
   }
-}
-
-function notThereYet(action: string): OciError {
-  return new OciError('oci.internal', `Cannot ${action}: this build does not have it`)
 }
 
 function toResult({ key, record }: RootImageFile): ResultOf<'rootImage'> {

@@ -180,8 +180,11 @@ export class ImageWorkerClient implements AsyncDisposable {
   }
 
   /** Reads every blob again; with `repair`, what is damaged is removed. */
-  async check(repair: boolean, options: CallOptions = {}): Promise<ResultOf<'check'>> {
-    return (await this.#worker()).call('check', { repair }, options)
+  async check(
+    request: { readonly repair: boolean; readonly inUse: readonly string[] },
+    options: CallOptions = {},
+  ): Promise<ResultOf<'check'>> {
+    return (await this.#worker()).call('check', request, options)
   }
 
   /** A page of the tags of a repository. */

@@ -183,7 +183,8 @@ export interface ParametersOf {
   tag: { readonly image: string; readonly name: string }
   remove: RemoveParameters
   prune: PruneParameters
-  check: { readonly repair: boolean; readonly progressToken: number }
+  /** `inUse`: digests of manifests of which guests exist. */
+  check: { readonly repair: boolean; readonly inUse: readonly string[]; readonly progressToken: number }
   tags: TagsParameters
   checkRegistry: RegistryAccess & { readonly registry: string }
   verify: VerifyParameters

@@ -136,7 +136,8 @@ export class Images {
 
   /** Reads all of the store again. */
   check(repair: boolean, signal: AbortSignal): Promise<ResultOf<'store.check'>> {
-    return this.#announcements.during(() => this.#options.worker.check(repair, { signal }))
+    const { worker, inUse } = this.#options
+    return this.#announcements.during(() => worker.check({ repair, inUse: inUse() }, { signal }))
   }
 
   /** A page of the tags of a repository in its registry. */

@@ -141,16 +141,36 @@ export class LayerSegments implements AsyncDisposable {
     return figures && { entries: figures.entryCount, contentBytes: figures.contentBytes }
   }
 
-  /** Removes the segments of layers that are not wanted, and of other formats; returns the bytes that became free. */
-  async sweep(isWanted: (diffId: Digest) => boolean): Promise<number> {
+  /**
+   * Removes the segments of layers that are not wanted, and of other formats; returns the bytes that became free.
+   * `dryRun` removes nothing and tells what it would.
+   */
+  async sweep(
+    isWanted: (diffId: Digest) => boolean,
+    { dryRun = false }: { readonly dryRun?: boolean | undefined } = {},
+  ): Promise<number> {
     let freedBytes = 0
-    for (const name of await readdir(this.#folder)) {
-      const diffId = this.#diffIdOf(name)
-      // What is being made has a temporary name and is somebody's work.
-      if (name.includes(TEMPORARY_MARK) || (diffId !== undefined && isWanted(diffId))) continue
-      freedBytes += await remove(path.join(this.#folder, name))
+    for (const { name, diffId } of await this.list()) {
+      if (diffId !== undefined && isWanted(diffId)) continue
+      const file = path.join(this.#folder, name)
+      freedBytes += dryRun ? await sizeOf(file) : await remove(file)
     }
     return freedBytes
+  }
+
+  /** All files in the folder but those that are being made; `diffId` names the layer whose segment, in our format, a file is. */
+  async list(): Promise<{ readonly name: string; readonly diffId: Digest | undefined }[]> {
+    const names = await readdir(this.#folder)
+    // What is being made has a temporary name and is somebody's work.
+    const finished = names.filter((name) => !name.includes(TEMPORARY_MARK))
+    return finished.map((name) => ({ name, diffId: this.#diffIdOf(name) }))
+  }
+
+  /** Whether a layer's segment is there and its tables are what was written. */
+  async isSound(diffId: Digest): Promise<boolean> {
+    const segment = await openSegment(this.#pathOf(diffId), { format: this.#format, diffId })
+    await segment?.file.close()
+    return segment !== undefined
   }
 
   async #open(layer: SegmentLayer): Promise<OpenLayer | undefined> {
@@ -264,10 +284,14 @@ async function* counted(
 
 /** Removes a file; returns the bytes that became free. */
 async function remove(file: string): Promise<number> {
+  const sizeBytes = await sizeOf(file)
+  await rm(file, { force: true })
+  return sizeBytes
+}
+
+async function sizeOf(file: string): Promise<number> {
   try {
-    const { size } = await stat(file)
-    await rm(file)
-    return size
+    return (await stat(file)).size
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 0
     throw error

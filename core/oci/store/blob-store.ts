@@ -241,6 +241,20 @@ export class BlobStore {
     }
   }
 
+  /** Names of files beside the blobs that are not named like one. */
+  async strangers(): Promise<string[]> {
+    const names: string[] = []
+    for (const algorithm of ALGORITHMS) {
+      const found = await readdir(path.join(this.#folder, 'blobs', algorithm))
+      names.push(
+        ...found
+          .filter((name) => !isDigest(`${algorithm}:${name}`))
+          .map((name) => `blobs/${algorithm}/${name}`),
+      )
+    }
+    return names
+  }
+
   /** Hashes a blob again; undefined when it is gone. */
   async digestNow(digest: Digest, signal?: AbortSignal): Promise<Digest | undefined> {
     try {

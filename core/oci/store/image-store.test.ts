@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import type { Digest } from '../digest.ts'
 import { MEDIA_TYPES } from '../media-types.ts'
 import { parseReference } from '../reference.ts'
 import { ImageStore } from './image-store.ts'
+import type { PruneOptions } from './sweep-store.ts'
 
 let root: string
 let store: ImageStore
@@ -42,6 +43,24 @@ async function addImage(content: string, ...names: string[]): Promise<Digest> {
     await store.setReference(parseReference(name), { mediaType: MEDIA_TYPES.ociManifest, ...manifest })
   }
   return manifest.digest
+}
+
+/** Stands for a root image of an image in the store. */
+async function addRootImage(imageDigest: Digest): Promise<void> {
+  const { manifest, config } = await store.openImage(imageDigest)
+  await store.rootImages.add(imageDigest, async (output) => {
+    await writeFile(output, 'squashfs')
+    return {
+      formatVersion: 2,
+      format: 'squashfs',
+      imageDigest,
+      configDigest: manifest.config.digest,
+      sizeBytes: 8,
+      uncompressedBytes: 9,
+      entries: 1,
+      runConfig: config.run,
+    }
+  })
 }
 
 const blobCount = async () => (await readdir(path.join(root, 'store/blobs/sha256'))).length
@@ -93,8 +112,14 @@ describe('on disk', () => {
     store[Symbol.dispose]()
     const file = path.join(root, 'store/index.json')
     await writeFile(file, '{"schemaVersion":2,')
-    await expect(ImageStore.open(root)).rejects.toThrow(coded('oci.corrupt-store'))
+    store = await ImageStore.open(root)
+    await expect(store.list()).rejects.toThrow(coded('oci.corrupt-store'))
+    await expect(store.sweep()).rejects.toThrow(coded('oci.corrupt-store'))
     expect(await readFile(file, 'utf8')).toBe('{"schemaVersion":2,')
+    await rm(file)
+    store[Symbol.dispose]()
+    store = await ImageStore.open(root)
+    await expect(store.list()).rejects.toThrow(coded('oci.corrupt-store'))
   })
 
   test('a changed document is noticed when it is read', async () => {
@@ -248,22 +273,7 @@ describe('remove()', () => {
   test('removes the root images made of it', async () => {
     const digest = await addImage('one', 'a:1')
     const other = await addImage('two', 'b:1')
-    const { manifest, config } = await store.openImage('a:1')
-    for (const imageDigest of [digest, other]) {
-      await store.rootImages.add(imageDigest, async (output) => {
-        await writeFile(output, 'squashfs')
-        return {
-          formatVersion: 2,
-          format: 'squashfs' as const,
-          imageDigest,
-          configDigest: manifest.config.digest,
-          sizeBytes: 8,
-          uncompressedBytes: 9,
-          entries: 1,
-          runConfig: config.run,
-        }
-      })
-    }
+    for (const each of [digest, other]) await addRootImage(each)
     const file = await store.rootImages.find(digest)
     expect(file?.record.sizeBytes).toBe(8)
     await store.remove('a:1')
@@ -283,5 +293,155 @@ describe('remove()', () => {
     await store.remove('b:1')
     await store.remove('a:1')
     expect(await blobCount()).toBe(0)
+  })
+})
+
+describe('prune()', () => {
+  const everything = async () => (await readdir(root, { recursive: true })).sort()
+
+  /** What a dry run tells must be what the real run does. */
+  async function pruneBothWays(options: PruneOptions) {
+    const before = await everything()
+    const told = await store.prune({ ...options, dryRun: true })
+    expect(await everything()).toEqual(before)
+    const bytesBefore = await sizeOfAll()
+    expect(await store.prune(options)).toEqual(told)
+    const indexBytes = 20_000
+    expect(Math.abs(bytesBefore - (await sizeOfAll()) - told.freedBytes)).toBeLessThan(indexBytes)
+    return told
+  }
+
+  async function sizeOfAll(): Promise<number> {
+    let bytes = 0
+    for (const name of await readdir(root, { recursive: true })) {
+      const status = await stat(path.join(root, name))
+      if (status.isFile()) bytes += status.size
+    }
+    return bytes
+  }
+
+  test('takes images without a tag, and what broken-off downloads left', async () => {
+    const old = await addImage('x'.repeat(100_000), 'web:1')
+    await addImage('young', 'web:1')
+    await writeFile(path.join(root, 'store/ingest', `sha256-${'0'.repeat(64)}.part`), Buffer.alloc(100_000))
+    const { images, freedBytes } = await pruneBothWays({})
+    expect(images).toEqual([{ reference: `docker.io/library/web@${old}`, digest: old }])
+    expect(freedBytes).toBeGreaterThan(200_000)
+    expect(await names()).toEqual(['docker.io/library/web:1'])
+    expect(await blobCount()).toBe(3)
+  })
+
+  test('with all, takes every image but those that guests were made of or that are held', async () => {
+    const used = await addImage('used', 'used:1')
+    const held = await addImage('held', 'held:1')
+    const free = await addImage('free', 'free:1', 'free:2')
+    using hold = store.blobs.hold()
+    hold.add(held)
+    const { images } = await pruneBothWays({ all: true, inUse: [used] })
+    expect(images.map(({ digest }) => digest)).toEqual([free, free])
+    expect(await names()).toEqual(['docker.io/library/used:1', 'docker.io/library/held:1'])
+  })
+
+  test('with derived, takes root images and segments that no guest uses', async () => {
+    const used = await addImage('used', 'used:1')
+    const other = await addImage('other', 'other:1')
+    for (const digest of [used, other]) await addRootImage(digest)
+    await pruneBothWays({})
+    expect(await store.rootImages.find(other)).toBeDefined()
+    const { images, freedBytes } = await pruneBothWays({ derived: true, inUse: [used] })
+    expect(images).toEqual([])
+    expect(freedBytes).toBe(8)
+    expect(await store.rootImages.find(used)).toBeDefined()
+    expect(await store.rootImages.find(other)).toBeUndefined()
+    expect(await names()).toHaveLength(2)
+  })
+})
+
+describe('check()', () => {
+  const subjects = async (options = {}) => {
+    const { problems } = await store.check(options)
+    return problems.map(({ subject, repaired }) => [subject, repaired])
+  }
+
+  test('finds nothing in a sound store, and says how much it read', async () => {
+    await addImage('one', 'web:1', 'web:2')
+    const seen: number[] = []
+    const report = await store.check({ onProgress: ({ bytesDone }) => seen.push(bytesDone) })
+    expect(report).toMatchObject({ blobs: 3, images: 1, problems: [] })
+    expect(seen.at(-1)).toBe(report.bytes)
+  })
+
+  test('finds damaged blobs and what lacks them, and repairs so that nothing dangles', async () => {
+    await addImage('fine', 'fine:1')
+    const digest = await addImage('damaged', 'web:1', 'web:2')
+    const [layer] = (await store.openImage('web:1')).manifest.layers
+    if (layer === undefined) throw new Error('no layer')
+    await chmod(store.blobs.pathOf(layer.digest), 0o600)
+    await writeFile(store.blobs.pathOf(layer.digest), 'DAMAGED')
+    const found = [layer.digest, 'docker.io/library/web:1', 'docker.io/library/web:2']
+    expect(await subjects()).toEqual(found.map((subject) => [subject, false]))
+    expect(await names()).toHaveLength(3)
+    expect(await subjects({ repair: true })).toEqual(found.map((subject) => [subject, true]))
+    expect(await names()).toEqual(['docker.io/library/fine:1'])
+    expect(await subjects()).toEqual([])
+    expect(await addImage('damaged', 'web:1')).toBe(digest)
+    expect(await subjects()).toEqual([])
+  })
+
+  test.each(['manifest', 'config'])('finds a %s that is missing', async (part) => {
+    const digest = await addImage('one', 'web:1')
+    const { manifest } = await store.openImage('web:1')
+    await rm(store.blobs.pathOf(part === 'manifest' ? digest : manifest.config.digest))
+    expect(await subjects({ repair: true })).toEqual([['docker.io/library/web:1', true]])
+    expect(await names()).toEqual([])
+  })
+
+  test('restores a damaged list of images from its copy', async () => {
+    await addImage('one', 'web:1')
+    const file = path.join(root, 'store/index.json')
+    await writeFile(file, '{"schemaVersion":2,')
+    expect(await subjects()).toEqual([['index.json', false]])
+    expect(await subjects({ repair: true })).toEqual([['index.json', true]])
+    expect(await names()).toEqual(['docker.io/library/web:1'])
+    expect(await readFile(`${file}.damaged`, 'utf8')).toBe('{"schemaVersion":2,')
+  })
+
+  test('finds the images again when the copy is damaged too', async () => {
+    const digest = await addImage('one', 'web:1')
+    for (const name of ['index.json', 'index.copy.json']) await writeFile(path.join(root, 'store', name), '?')
+    await store.check({ repair: true })
+    expect(await names()).toEqual([`docker.io/library/recovered@${digest}`])
+    expect((await store.openImage(digest)).digest).toBe(digest)
+  })
+
+  test('tells of entries and files of others, and leaves them alone', async () => {
+    await addImage('one', 'web:1')
+    const file = path.join(root, 'store/index.json')
+    const index = JSON.parse(await readFile(file, 'utf8'))
+    const foreign = { ...index.manifests[0], digest: `sha256:${'0'.repeat(64)}`, annotations: {} }
+    await writeFile(file, JSON.stringify({ ...index, manifests: [...index.manifests, foreign] }))
+    await writeFile(path.join(root, 'store/blobs/sha256/notes.txt'), 'mine')
+    await writeFile(path.join(root, 'images/notes.txt'), 'mine')
+    expect(await subjects({ repair: true })).toEqual([
+      ['blobs/sha256/notes.txt', false],
+      [foreign.digest, false],
+      ['images/notes.txt', false],
+    ])
+    expect(JSON.parse(await readFile(file, 'utf8')).manifests).toHaveLength(2)
+    expect(existsSync(path.join(root, 'images/notes.txt'))).toBe(true)
+  })
+
+  test('removes root images that do not fit their records, but never one that a guest uses', async () => {
+    const used = await addImage('used', 'used:1')
+    const other = await addImage('other', 'other:1')
+    for (const digest of [used, other]) {
+      await addRootImage(digest)
+      const file = (await store.rootImages.find(digest))?.path ?? ''
+      await chmod(file, 0o600)
+      await writeFile(file, 'short')
+    }
+    const repaired = (await subjects({ repair: true, inUse: [used] })).map(([, isRepaired]) => isRepaired)
+    expect(repaired.sort()).toEqual([false, true])
+    expect(await readdir(path.join(root, 'images'))).toHaveLength(2)
   })
 })

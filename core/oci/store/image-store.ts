@@ -12,10 +12,12 @@ import { LayerSegments } from '../segments/layer-segments.ts'
 import type { ImageFormat } from '../writers/image-format.ts'
 import { squashfsFormat } from '../writers/squashfs/squashfs-format.ts'
 import { BlobStore } from './blob-store.ts'
+import { type CheckOptions, checkStore, type StoreParts, type StoreReport } from './check-store.ts'
 import { digestMatcher, imageOf, namedBy, notFound, type StoredImage } from './find-image.ts'
 import { LayoutIndex, type StoredReference } from './layout-index.ts'
 import { RootImages } from './root-images.ts'
 import { lockStore } from './store-lock.ts'
+import { type PruneOptions, type PruneResult, type SweepStoreOptions, sweepStore } from './sweep-store.ts'
 
 /** An image with its documents read. */
 export interface OpenedImage extends StoredImage {
@@ -43,24 +45,20 @@ export class ImageStore implements Disposable {
   /** How root images are made. */
   readonly format: ImageFormat
   readonly #index: LayoutIndex
+  readonly #parts: StoreParts
   readonly #lock: Disposable
+  #lastChange: Promise<unknown> = Promise.resolve()
   /** Documents never change, so what was read once is known. */
   readonly #opened = new Map<Digest, { manifest: ImageManifest; config: ImageConfig }>()
 
-  private constructor(parts: {
-    blobs: BlobStore
-    rootImages: RootImages
-    segments: LayerSegments
-    format: ImageFormat
-    index: LayoutIndex
-    lock: Disposable
-  }) {
+  private constructor(parts: StoreParts, { format, lock }: { format: ImageFormat; lock: Disposable }) {
     this.blobs = parts.blobs
     this.rootImages = parts.rootImages
     this.segments = parts.segments
-    this.format = parts.format
+    this.format = format
     this.#index = parts.index
-    this.#lock = parts.lock
+    this.#parts = parts
+    this.#lock = lock
   }
 
   /**
@@ -80,7 +78,7 @@ export class ImageStore implements Disposable {
       const blobs = await BlobStore.open(folder)
       const rootImages = await RootImages.open(path.join(root, 'images'), format)
       const segments = await LayerSegments.open({ folder: path.join(folder, 'layers'), format, log })
-      return new ImageStore({ blobs, rootImages, segments, format, index, lock })
+      return new ImageStore({ index, blobs, rootImages, segments }, { format, lock })
     } catch (error) {
       lock[Symbol.dispose]()
       throw error
@@ -157,18 +155,59 @@ export class ImageStore implements Disposable {
         `Cannot name an image "${name}": a new name has a tag and no digest`,
       )
     }
-    const image = await this.resolve(source)
-    const [first] = image.references
-    if (first === undefined) throw notFound(source)
-    await this.setReference(reference, first.manifest, { indexDigest: first.indexDigest })
-    return formatReference(reference)
+    return this.#exclusively(async () => {
+      const image = await this.resolve(source)
+      const [first] = image.references
+      if (first === undefined) throw notFound(source)
+      await this.setReference(reference, first.manifest, { indexDigest: first.indexDigest })
+      return formatReference(reference)
+    })
   }
 
   /**
    * Removes a reference, and with the last one the image. An id removes the image with its reference; with several
    * references only by `force`. Throws `oci.not-found`, `oci.ambiguous`, `oci.in-use`.
    */
-  async remove(text: string, { force = false, inUse = [] }: RemoveOptions = {}): Promise<RemoveResult> {
+  async remove(text: string, options: RemoveOptions = {}): Promise<RemoveResult> {
+    return this.#exclusively(() => this.#remove(text, options))
+  }
+
+  /**
+   * Removes blobs, root images and segments that no reference leads to, except those of manifests `inUse` and of work
+   * under way. Returns the bytes that became free.
+   */
+  async sweep(inUse: readonly Digest[] = []): Promise<number> {
+    return this.#exclusively(async () => (await this.#sweep({ inUse })).freedBytes)
+  }
+
+  /**
+   * Removes images that nobody needs, what they leave, and what broken-off downloads left. A dry run tells exactly what
+   * the same call would do now.
+   */
+  async prune({
+    all = false,
+    derived = false,
+    dryRun = false,
+    inUse = [],
+  }: PruneOptions): Promise<PruneResult> {
+    const hasNoTag = (references: readonly StoredReference[]) =>
+      references.every(({ reference }) => reference.tag === undefined)
+    const goes = all ? () => true : hasNoTag
+    return this.#exclusively(() => this.#sweep({ inUse, goes, derived, dryRun, leftovers: true }))
+  }
+
+  /** Checks everything in the store, and repairs it where that is asked for. Throws `oci.cancelled`. */
+  async check(options: CheckOptions): Promise<StoreReport> {
+    return this.#exclusively(async () => {
+      try {
+        return await checkStore(this.#parts, options)
+      } finally {
+        this.#opened.clear()
+      }
+    })
+  }
+
+  async #remove(text: string, { force = false, inUse = [] }: RemoveOptions): Promise<RemoveResult> {
     const image = await this.resolve(text)
     const named = namedBy(text, image.references)
     const names = (named === undefined || isLast(image) ? image.references : [named]).map(({ name }) => name)
@@ -187,30 +226,30 @@ export class ImageStore implements Disposable {
       })
     }
     await this.#index.delete(new Set(names))
-    const freedBytes = isWhole ? await this.sweep(inUse) : 0
+    const freedBytes = isWhole ? (await this.#sweep({ inUse })).freedBytes : 0
     return { untagged: names, deleted: isWhole ? [image.digest] : [], freedBytes }
   }
 
-  /**
-   * Removes blobs and root images that no reference leads to, except those of manifests `inUse` and of work under way.
-   * Returns the bytes that became free.
-   */
-  async sweep(inUse: readonly Digest[] = []): Promise<number> {
-    using held = this.blobs.holds.startSweep()
-    const roots = new Set<Digest>(inUse)
-    for (const { manifest } of await this.#index.list()) roots.add(manifest.digest)
-    const wanted = new Set<Digest>(roots)
-    for (const root of roots) {
-      for (const digest of await this.#reachableFrom(root)) wanted.add(digest)
-    }
-    for (const digest of this.#opened.keys()) if (!roots.has(digest)) this.#opened.delete(digest)
-    const imageBytes = await this.rootImages.sweep((digest) => roots.has(digest))
-    // Another tool's entry may lead to anything, so nothing can be said to be unwanted.
-    if (await this.#index.hasForeignEntries()) return imageBytes
-    const segmentBytes = await this.segments.sweep((diffId) => wanted.has(diffId))
-    return (
-      imageBytes + segmentBytes + (await this.blobs.sweep({ isWanted: (digest) => wanted.has(digest), held }))
-    )
+  async #sweep(options: Partial<SweepStoreOptions>): Promise<PruneResult> {
+    const result = await sweepStore(this.#parts, {
+      reachableFrom: (manifest) => this.#reachableFrom(manifest),
+      inUse: [],
+      goes: () => false,
+      derived: false,
+      leftovers: false,
+      dryRun: false,
+      ...options,
+    })
+    // What is not there any more is not to be found by memory.
+    if (options.dryRun !== true) this.#opened.clear()
+    return result
+  }
+
+  /** One at a time of what changes names or removes; pulls and imports need not wait, they hold what they bring. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#lastChange.then(work)
+    this.#lastChange = result.catch(() => {})
+    return result
   }
 
   /** Of all that a manifest needs: its blobs, and the diffIDs of its layers. */

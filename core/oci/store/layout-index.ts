@@ -1,7 +1,11 @@
 // The store's table of contents: `index.json` of the OCI layout (image-spec image-layout.md), one descriptor for each
 // reference. skopeo, umoci and containerd read it; what they added to it is kept.
+//
+// It is the one file of the store that cannot be made again: which names there were, nothing else says. So each version
+// of it has a copy beside it, which `check` can put in its place.
 
-import { access, readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, open, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { replaceFile } from '../../durable-file.ts'
@@ -44,20 +48,53 @@ type Entry = z.infer<typeof descriptorSchema>
 
 export class LayoutIndex {
   readonly #file: string
+  /** What was written last, in case the file is damaged. */
+  readonly #copy: string
   /** Changes happen one after the other. */
   #lastChange: Promise<unknown> = Promise.resolve()
 
-  private constructor(file: string) {
-    this.#file = file
+  private constructor(folder: string) {
+    this.#file = path.join(folder, 'index.json')
+    this.#copy = path.join(folder, 'index.copy.json')
   }
 
-  /** Opens the layout in `folder`; an empty folder becomes an empty layout. Throws `oci.corrupt-store`. */
+  /**
+   * Opens the layout in `folder`; an empty folder becomes an empty layout. Throws `oci.corrupt-store` for what is no
+   * layout; a damaged index is told by whatever reads it, so that `check` can get at the store.
+   */
   static async open(folder: string): Promise<LayoutIndex> {
     await requireLayoutVersion(folder)
-    const index = new LayoutIndex(path.join(folder, 'index.json'))
-    if (!(await exists(index.#file))) await index.#write({ schemaVersion: 2, manifests: [] })
-    await index.list()
+    const index = new LayoutIndex(folder)
+    // Careful: an index that is missing is not the same as none yet.
+    const isNew = !(await exists(index.#file)) && !(await exists(index.#copy))
+    if (isNew) await index.#write({ schemaVersion: 2, manifests: [] })
+    else await index.#copyIfChanged()
     return index
+  }
+
+  /** Whether the list of images cannot be read. */
+  async isDamaged(): Promise<boolean> {
+    return (await readIndex(this.#file)) === undefined
+  }
+
+  /**
+   * Puts the copy in the place of a damaged index, or `fallback` where the copy is damaged too. What is damaged is kept
+   * beside it for people to look at. Tells which it was.
+   */
+  async restore(
+    fallback: () => Promise<readonly Omit<StoredReference, 'name'>[]>,
+  ): Promise<'copy' | 'fallback'> {
+    const copy = await readIndex(this.#copy)
+    const index = copy ?? { schemaVersion: 2 as const, manifests: (await fallback()).map(toEntry) }
+    if (await exists(this.#file)) await rename(this.#file, `${this.#file}.damaged`)
+    await this.#write(index)
+    return copy === undefined ? 'fallback' : 'copy'
+  }
+
+  /** What the entries of other tools lead to. */
+  async foreignDigests(): Promise<Digest[]> {
+    const { manifests } = await this.#read()
+    return manifests.filter((entry) => toStoredReference(entry) === undefined).map(({ digest }) => digest)
   }
 
   /** All references, in the order they were stored. */
@@ -105,18 +142,45 @@ export class LayoutIndex {
   }
 
   async #read(): Promise<Index> {
-    try {
-      return indexSchema.parse(JSON.parse(await readFile(this.#file, 'utf8')))
-    } catch (error) {
-      // Careful: an index that cannot be read is never replaced by an empty one; every image would be swept.
-      throw new OciError('oci.corrupt-store', `Cannot read the list of images: ${this.#file} is damaged`, {
-        cause: error,
-      })
-    }
+    const index = await readIndex(this.#file)
+    if (index !== undefined) return index
+    // Careful: an index that cannot be read is never replaced by an empty one; every image would be swept.
+    throw new OciError('oci.corrupt-store', `Cannot read the list of images: ${this.#file} is damaged`, {
+      hint: 'Repair it with "bulkhead image check --repair".',
+    })
   }
 
   async #write(index: Index): Promise<void> {
-    await replaceFile(this.#file, `${JSON.stringify(index, undefined, 2)}\n`, { mode: 0o600 })
+    const text = `${JSON.stringify(index, undefined, 2)}\n`
+    await replaceFile(this.#file, text, { mode: 0o600 })
+    await replaceFile(this.#copy, text, { mode: 0o600 })
+  }
+
+  /** Another tool may have changed the index, or a crash may have come between the two files. */
+  async #copyIfChanged(): Promise<void> {
+    const text = await readText(this.#file)
+    const isReadable = text !== undefined && toIndex(text) !== undefined
+    if (isReadable && text !== (await readText(this.#copy))) await replaceFile(this.#copy, text)
+  }
+}
+
+/** Undefined when the file is missing or damaged. */
+async function readIndex(file: string): Promise<Index | undefined> {
+  const text = await readText(file)
+  return text === undefined ? undefined : toIndex(text)
+}
+
+function toIndex(text: string): Index | undefined {
+  return indexSchema.safeParse(parseJson(text)).data
+}
+
+async function readText(file: string): Promise<string | undefined> {
+  try {
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
+    return await handle.readFile('utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ELOOP')) return undefined
+    throw error
   }
 }
 

@@ -38,6 +38,17 @@ export interface RootImageFile {
   readonly record: RootImageRecord
 }
 
+/** A root image as it lies there. */
+export interface ListedRootImage {
+  /** Of its files: the image and its record, or one of them. */
+  readonly names: readonly string[]
+  readonly record: RootImageRecord | undefined
+  /** Of the image's file. */
+  readonly sizeBytes: number
+  /** Whether image and record are there and fit each other. */
+  readonly isSound: boolean
+}
+
 /** What images are made: see `ImageFormat`. */
 export type RootImageFormat = Pick<ImageFormat, 'name' | 'version'>
 
@@ -99,20 +110,56 @@ export class RootImages {
     }
   }
 
-  /** Removes the root images, of any format, whose manifest is not wanted; returns the bytes that became free. */
-  async sweep(isWanted: (imageDigest: Digest) => boolean): Promise<number> {
+  /**
+   * Removes the root images, of any format, whose manifest is not wanted; returns the bytes that became free.
+   * `dryRun` removes nothing and tells what it would.
+   */
+  async sweep(
+    isWanted: (imageDigest: Digest) => boolean,
+    { dryRun = false }: { readonly dryRun?: boolean | undefined } = {},
+  ): Promise<number> {
     let freedBytes = 0
+    for (const { names, record, sizeBytes } of await this.list()) {
+      if (record !== undefined && isWanted(record.imageDigest)) continue
+      freedBytes += sizeBytes
+      if (!dryRun) await this.remove(names)
+    }
+    return freedBytes
+  }
+
+  /** All root images of any format, whole or not. */
+  async list(): Promise<ListedRootImage[]> {
+    const images: ListedRootImage[] = []
     for (const [key, names] of await this.#files()) {
       const record = await this.#readRecord(`${key}${RECORD_SUFFIX}`)
-      if (record !== undefined && isWanted(record.imageDigest)) continue
+      let sizeBytes = 0
       for (const name of names) {
-        const file = path.join(this.#folder, name)
-        if (!name.endsWith(RECORD_SUFFIX)) freedBytes += await sizeOf(file)
-        await rm(file, { force: true })
+        if (!name.endsWith(RECORD_SUFFIX)) sizeBytes += await sizeOf(path.join(this.#folder, name))
       }
+      images.push({
+        names,
+        record,
+        sizeBytes,
+        isSound: record?.sizeBytes === sizeBytes && names.length === 2,
+      })
     }
+    return images
+  }
+
+  /** Removes files of the folder. The record stays longest, so that no image is without one. */
+  async remove(names: readonly string[]): Promise<void> {
+    const records = names.filter((name) => name.endsWith(RECORD_SUFFIX))
+    for (const name of [...names.filter((each) => !records.includes(each)), ...records])
+      await rm(path.join(this.#folder, name), { force: true })
     await syncFolder(this.#folder)
-    return freedBytes
+  }
+
+  /** Names of files that are neither root images nor being written. */
+  async strangers(): Promise<string[]> {
+    const names = await readdir(this.#folder)
+    return names.filter(
+      (name) => !name.includes(TEMPORARY_MARK) && !SUFFIXES.some((suffix) => name.endsWith(suffix)),
+    )
   }
 
   /** The files of all root images by key: images and records, also where one is missing. */
