@@ -52,9 +52,8 @@ async function measureBuilds(
   folder: string,
   report: (line: string) => void,
 ): Promise<MeasuredBuilds> {
-  const builds = new OurBuilds(join(folder, 'ours'))
+  const builds = await OurBuilds.open(join(folder, 'ours'), image)
   const peers = new PeerBuilds(join(folder, 'peers'), image)
-  await builds.prepare(image)
   const all: Round[] = []
   for (let round = 1; round <= rounds; round++) {
     const ours = await builds.buildAll()

@@ -4,7 +4,9 @@ import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { startImageWorker } from '../../core/oci/image-worker-client.ts'
+import { setTimeout } from 'node:timers/promises'
+import type { ImageWorkerClient, startImageWorker } from '../../core/oci/image-worker-client.ts'
+import { bundledWorker } from './bundled-worker.ts'
 import { type Cost, runTool } from './image-tools.ts'
 import type { TestImage } from './test-image.ts'
 
@@ -21,18 +23,24 @@ const ticksPerSecond = 100
 /** The worker's store with both images in it. */
 export class OurBuilds {
   readonly #root: string
+  readonly #startImageWorker: typeof startImageWorker
   /** Segments of the layers of `image`. */
   #known: ReadonlySet<string> = new Set()
 
-  constructor(root: string) {
+  private constructor(root: string, start: typeof startImageWorker) {
     this.#root = root
+    this.#startImageWorker = start
   }
 
-  async prepare({ archives }: TestImage): Promise<void> {
-    await mkdir(this.#root, { recursive: true })
-    await using worker = await startImageWorker({ root: this.#root })
+  /** Brings both images into a store below `folder`. */
+  static async open(folder: string, { archives }: TestImage): Promise<OurBuilds> {
+    const root = join(folder, 'root')
+    await mkdir(root, { recursive: true })
+    const builds = new OurBuilds(root, await bundledWorker(join(folder, 'worker')))
+    await using worker = await builds.#start()
     for (const name of ['image', 'changed'] as const)
       await worker.importArchive(createReadStream(archives[name]), { name })
+    return builds
   }
 
   /** Builds `image` from its layers: nothing but these is there. */
@@ -55,7 +63,7 @@ export class OurBuilds {
 
   async #build(name: string): Promise<OurBuild> {
     await this.#forget(join(this.#root, 'images'), () => true)
-    await using worker = await startImageWorker({ root: this.#root })
+    await using worker = await this.#start()
     const pid = await worker.start()
     await runTool('sync')
     const cpuBefore = await cpuSecondsOf(pid)
@@ -67,7 +75,18 @@ export class OurBuilds {
     delays.disable()
     const cpuSeconds = (await cpuSecondsOf(pid)) - cpuBefore
     const peakMiB = await peakMiBOf(pid)
+    await this.#segmentsAreKept()
     return { wallSeconds, cpuSeconds, peakMiB, path, sizeBytes, longestDelayMs: delays.max / 1e6 }
+  }
+
+  #start(): Promise<ImageWorkerClient> {
+    return this.#startImageWorker({ root: this.#root })
+  }
+
+  /** New segments get their names a little later than the image; a worker that ends before takes them along. */
+  async #segmentsAreKept(): Promise<void> {
+    const hasNew = async () => (await readdir(this.#segments)).some((name) => name.includes('.tmp-'))
+    while (await hasNew()) await setTimeout(20)
   }
 
   async #forget(folder: string, isForgotten: (name: string) => boolean): Promise<void> {

@@ -54,6 +54,11 @@ const BROKEN_CONNECTION: ReadonlySet<number> = new Set([
   ErrorCodes.PendingResponseRejected,
   ErrorCodes.ConnectionInactive,
 ])
+/**
+ * Buffers of a layer that comes by count against the heap. With the small heap that V8 begins with, it would be collected
+ * every ten MiB, which took a fifth of a build's processor time.
+ */
+const V8_OPTIONS = ['--initial-old-space-size=96']
 /** Beside this file, as source and when bundled. */
 const ENTRY = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './image-worker.ts' : './image-worker.js', import.meta.url),
@@ -72,7 +77,7 @@ export class WorkerProcess {
   constructor({ uid, gid, execPath = process.execPath, log }: WorkerProcessOptions) {
     // The worker leaves root by itself once its code is loaded: its user need not be able to read where we are installed.
     const user = uid === undefined ? [] : [`--user=${uid}:${gid ?? uid}`]
-    const child = spawn(execPath, [ENTRY, ...user], {
+    const child = spawn(execPath, [...V8_OPTIONS, ENTRY, ...user], {
       cwd: '/',
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
       env: environment(),
@@ -217,8 +222,12 @@ function cancellationFrom(
 }
 
 function environment(): NodeJS.ProcessEnv {
-  // Compression runs in libuv's pool: a thread for each processor, and two for files.
-  const result: NodeJS.ProcessEnv = { UV_THREADPOOL_SIZE: String(availableParallelism() + 2) }
+  const result: NodeJS.ProcessEnv = {
+    // Compression runs in libuv's pool: a thread for each processor, and two for files.
+    UV_THREADPOOL_SIZE: String(availableParallelism() + 2),
+    // glibc keeps memory apart for each thread; with two such arenas nothing is slower and a dozen MiB are saved.
+    MALLOC_ARENA_MAX: '2',
+  }
   for (const name of PASSED_ON) if (process.env[name] !== undefined) result[name] = process.env[name]
   return result
 }
