@@ -26,6 +26,8 @@ let jobs: Jobs
 let images: Images
 let seen: CoreEvent[]
 let events: EventHub
+/** Digests of the images of guests. */
+let inUse: string[]
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'bulkhead-jobs-'))
@@ -41,6 +43,7 @@ beforeEach(async () => {
   worker = await startImageWorker({ root })
   events = new EventHub()
   seen = []
+  inUse = []
   events.subscribe(({ event }) => seen.push(event))
   jobs = new Jobs(events, Date.now)
   images = new Images({
@@ -52,8 +55,8 @@ beforeEach(async () => {
       certificateFolders: [path.join(root, 'certs.d')],
       proxy: {},
     }),
-    usersOf: () => [],
-    inUse: () => [],
+    usersOf: (digest) => (inUse.includes(digest) ? ['guest'] : []),
+    inUse: () => inUse,
   })
 })
 
@@ -241,5 +244,54 @@ describe('archives', () => {
     jobs.cancel(saved.job.id)
     await expect(receive(saved.session)).rejects.toThrow(coded('oci.cancelled'))
     expect((await reached(saved.job.id)).state).toBe('cancelled')
+  })
+})
+
+describe('upkeep', () => {
+  const importWeb = async () => {
+    const { job, session } = images.import({})
+    await send(session)
+    await reached(job.id)
+    const { digest } = await images.inspect('web:1')
+    seen.length = 0
+    return digest
+  }
+  const told = () => seen.filter(({ type }) => type !== 'job')
+  const everything = { all: true, derived: true, dryRun: false }
+
+  test('prunes what no guest was made of, and tells what is gone; a dry run tells nothing', async () => {
+    const digest = await importWeb()
+    const gone = {
+      images: [{ reference: 'docker.io/library/web:1', digest }],
+      freedBytes: expect.any(Number),
+    }
+    const preview = await images.prune({ ...everything, dryRun: true })
+    expect(preview).toEqual(gone)
+    expect(told()).toEqual([])
+    inUse = [digest]
+    expect((await images.prune({ ...everything, derived: false })).images).toEqual([])
+    expect(await images.list()).toMatchObject([{ usedBy: ['guest'] }])
+    inUse = []
+    expect(await images.prune(everything)).toEqual(preview)
+    expect(told()).toEqual([{ type: 'image-removed', reference: 'docker.io/library/web:1' }])
+    expect(await readdir(path.join(root, 'images'))).toEqual([])
+  })
+
+  test('repairs a damaged store, and the next pull brings the image back', async () => {
+    await using registry = await startScriptedRegistry(made.layout, () => false)
+    const reference = `${registry.host}/web:made`
+    await reached(images.pull(request(reference)).id)
+    const [layer] = (await images.inspect(reference)).layers
+    const blob = path.join(root, 'store/blobs/sha256', layer?.digest.slice('sha256:'.length) ?? '')
+    const bytes = await readFile(blob)
+    bytes[10] = (bytes[10] ?? 0) ^ 1
+    await rm(blob)
+    await writeFile(blob, bytes)
+    const found = await images.check(false, AbortSignal.timeout(20_000))
+    expect(found.problems).toMatchObject([{ subject: layer?.digest }, { subject: reference }])
+    expect(found.problems.every(({ repaired }) => !repaired)).toBe(true)
+    expect((await images.check(true, AbortSignal.timeout(20_000))).problems[0]?.repaired).toBe(true)
+    expect(await reached(images.pull(request(reference)).id)).toMatchObject({ state: 'done' })
+    expect((await images.check(false, AbortSignal.timeout(20_000))).problems).toEqual([])
   })
 })
