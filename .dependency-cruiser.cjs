@@ -60,7 +60,10 @@ module.exports = {
       name: 'core-runtime',
       severity: 'error',
       from: code('core/runtime'),
-      to: { path: '^core/', pathNot: '^core/(runtime|xen|oci|net|api|sys)/|^core/(errors|durable-file)\\.ts$' },
+      to: {
+        path: '^core/',
+        pathNot: '^core/(runtime|xen|oci|net|api|sys)/|^core/(errors|durable-file)\\.ts$',
+      },
     },
     {
       name: 'core-client',
