@@ -1,0 +1,271 @@
+// A store that is ill-treated: an image worker (a real process) pulls and builds a made image from a loopback registry and
+// is killed, starved of disk space or cancelled in the middle. What is on disk afterwards must be sound, and the next try
+// must finish. `store-crash.test.ts` does a few rounds, `tests/soak/images.test.ts` many.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import path from 'node:path'
+import { expect } from 'vitest'
+import { type ImageWorkerClient, startImageWorker } from '../../core/oci/image-worker-client.ts'
+import type { OnProgress } from '../../core/oci/progress.ts'
+import { run } from './commands.ts'
+import { readLayout } from './made-images.ts'
+import { type ScriptedRegistry, startScriptedRegistry } from './scripted-registry.ts'
+
+const LAYER_BYTES = [40_000, 400_000, 1_500_000, 3_000_000]
+/** What the registry sends of a blob at a time, so that a pull takes long enough to be hit in the middle. */
+const BURST_BYTES = 128 * 1024
+const BURST_MS = 4
+
+/** Numbers between 0 and 1 that are the same for the same seed (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** An image of several layers, and the registry that serves it slowly. */
+export class TrialRegistry implements AsyncDisposable {
+  /** How many downloads went on where another had stopped. */
+  resumed = 0
+  /** Of all layers. */
+  readonly imageBytes: number
+  /** Digest of an image that has all layers but the last. */
+  readonly smallerImage: string
+  readonly #registry: ScriptedRegistry
+
+  private constructor(registry: ScriptedRegistry, imageBytes: number, smallerImage: string) {
+    this.#registry = registry
+    this.imageBytes = imageBytes
+    this.smallerImage = smallerImage
+  }
+
+  static async start(folder: string): Promise<TrialRegistry> {
+    const layout = path.join(folder, 'layout')
+    await run('umoci', 'init', '--layout', layout)
+    await run('umoci', 'new', '--image', `${layout}:made`)
+    let smallerImage = ''
+    for (const [position, sizeBytes] of LAYER_BYTES.entries()) {
+      const content = path.join(folder, `layer-${position}`)
+      await mkdir(content)
+      // Half of it can be compressed.
+      const half = Math.floor(sizeBytes / 2)
+      await writeFile(
+        path.join(content, `file-${position}`),
+        Buffer.concat([randomBytes(half), Buffer.alloc(half, 'text ')]),
+      )
+      await run('tar', '-C', content, '-cf', `${content}.tar`, '.')
+      smallerImage = (await readLayout(layout)).entry.digest
+      await run('umoci', 'raw', 'add-layer', '--image', `${layout}:made`, `${content}.tar`)
+    }
+    const { manifest, blobs } = await readLayout(layout)
+    const trial: { registry?: TrialRegistry } = {}
+    const registry = await startScriptedRegistry(layout, (request, response) => {
+      if (request.url?.includes('/blobs/') !== true) return false
+      if (request.headers.range !== undefined && trial.registry !== undefined) trial.registry.resumed += 1
+      sendSlowly(blobs, request, response).catch((error) => response.destroy(error))
+      return true
+    })
+    const imageBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0)
+    trial.registry = new TrialRegistry(registry, imageBytes, smallerImage)
+    return trial.registry
+  }
+
+  get reference(): string {
+    return `${this.#registry.host}/web:made`
+  }
+
+  get smallerReference(): string {
+    return `${this.#registry.host}/other@${this.smallerImage}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#registry[Symbol.asyncDispose]()
+  }
+}
+
+async function sendSlowly(blobs: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const file = path.join(blobs, request.url?.split(':').at(-1) ?? '')
+  const { size } = await stat(file)
+  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+  const range = start === 0 ? undefined : { 'content-range': `bytes ${start}-${size - 1}/${size}` }
+  response.writeHead(range === undefined ? 200 : 206, { 'content-length': size - start, ...range })
+  const chunks: Buffer[] = []
+  for await (const chunk of createReadStream(file, { start, highWaterMark: BURST_BYTES })) chunks.push(chunk)
+  const timer = setInterval(() => {
+    const chunk = chunks.shift()
+    if (chunk !== undefined) response.write(chunk)
+    if (chunks.length > 0) return
+    clearInterval(timer)
+    response.end()
+  }, BURST_MS)
+  response.on('close', () => clearInterval(timer))
+}
+
+/** An image worker with a store of its own. */
+export class StoreTrial implements AsyncDisposable {
+  readonly root: string
+  readonly worker: ImageWorkerClient
+  readonly #registry: TrialRegistry
+
+  private constructor(root: string, worker: ImageWorkerClient, registry: TrialRegistry) {
+    this.root = root
+    this.worker = worker
+    this.#registry = registry
+  }
+
+  static async start(root: string, registry: TrialRegistry): Promise<StoreTrial> {
+    return new StoreTrial(root, await startImageWorker({ root }), registry)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.worker[Symbol.asyncDispose]()
+  }
+
+  /** What a pull of the user does. */
+  async pullAndBuild(
+    options: { readonly signal?: AbortSignal; readonly onProgress?: OnProgress } = {},
+  ): Promise<string> {
+    const { reference } = await this.worker.pull({ reference: this.#registry.reference }, options)
+    return (await this.worker.rootImage(reference, options)).path
+  }
+
+  /** Begins to pull and build, kills the worker so long after, and waits until both are over. */
+  async killAfter(delayMs: number): Promise<void> {
+    const pid = (await this.worker.start()) ?? 0
+    const work = Promise.allSettled([this.pullAndBuild()])
+    const timer = setTimeout(() => process.kill(pid, 'SIGKILL'), delayMs)
+    await work
+    clearTimeout(timer)
+  }
+
+  /** How long pulling and building takes when nobody disturbs it. */
+  async measure(): Promise<number> {
+    const startedMs = performance.now()
+    await this.pullAndBuild()
+    return performance.now() - startedMs
+  }
+
+  /** What may be relied on at any time, also while no worker runs: looked at without any code of the store. */
+  async expectSoundFiles(): Promise<void> {
+    const at = (name: string) => path.join(this.root, name)
+    const blobs = new Set(await namesIn(at('store/blobs/sha256')))
+    for (const name of blobs) {
+      const bytes = await readFile(at(`store/blobs/sha256/${name}`))
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(name)
+    }
+    const index: { manifests: { digest: string }[] } = JSON.parse(
+      await readFile(at('store/index.json'), 'utf8'),
+    )
+    for (const { digest } of index.manifests) {
+      const manifest = JSON.parse(await readFile(at(`store/blobs/sha256/${digest.slice(7)}`), 'utf8'))
+      for (const { digest: part } of [manifest.config, ...manifest.layers])
+        expect(blobs).toContain(part.slice(7))
+    }
+    const images = await namesIn(at('images'))
+    for (const name of images.filter((each) => each.endsWith('.squashfs')))
+      expect(images).toContain(name.replace('.squashfs', '.json'))
+  }
+
+  /** Nothing but downloads to go on with may be left once a worker has been there again. */
+  async expectNoLeftovers(): Promise<void> {
+    await this.worker.list()
+    const everything = await readdir(this.root, { recursive: true })
+    expect(everything.filter((name) => name.includes('.tmp-'))).toEqual([])
+    for (const name of await namesIn(path.join(this.root, 'store/ingest')))
+      expect(name).toMatch(/^sha256-[0-9a-f]{64}(\.\d+)?\.part$/)
+    expect((await this.worker.check({ repair: false, inUse: [] })).problems).toEqual([])
+  }
+
+  async expectThatItWorksNow(): Promise<void> {
+    const listing = await run('unsquashfs', '-lc', await this.pullAndBuild())
+    for (const position of LAYER_BYTES.keys()) expect(listing).toContain(`squashfs-root/file-${position}`)
+    await this.expectSoundFiles()
+    expect(await namesIn(path.join(this.root, 'store/ingest'))).toEqual([])
+  }
+
+  /** As if nothing had ever been pulled. */
+  async empty(): Promise<void> {
+    await this.worker.prune({ all: true, derived: true, dryRun: false, inUse: [] })
+    expect(await namesIn(path.join(this.root, 'store/blobs/sha256'))).toEqual([])
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder)
+}
+
+/** Kills the worker once in each round, anywhere between the first request and the finished root image. */
+export async function killRounds(folder: string, rounds: number, seed: number): Promise<void> {
+  await using registry = await TrialRegistry.start(folder)
+  await using trial = await StoreTrial.start(await mkdtemp(path.join(folder, 'root-')), registry)
+  const random = seededRandom(seed)
+  const wholeMs = await trial.measure()
+  for (let round = 0; round < rounds; round++) {
+    await trial.empty()
+    await trial.killAfter(random() * wholeMs)
+    await trial.expectSoundFiles()
+    await trial.expectNoLeftovers()
+    await trial.expectThatItWorksNow()
+  }
+  // Else nothing was hit in the middle of a download.
+  if (rounds >= 10) expect(registry.resumed).toBeGreaterThan(0)
+}
+
+/** Lets the disk become full in each round, at another moment each time. Needs the right to mount. */
+export async function fullDiskRounds(folder: string, rounds: number, seed: number): Promise<void> {
+  await using registry = await TrialRegistry.start(folder)
+  const random = seededRandom(seed)
+  const failures: string[] = []
+  for (let round = 0; round < rounds; round++) {
+    const root = await mkdtemp(path.join(folder, 'full-'))
+    await run('mount', '-t', 'tmpfs', '-o', 'size=64m,mode=0700', 'bulkhead-test', root)
+    try {
+      await using trial = await StoreTrial.start(root, registry)
+      // Store, segments and root image take about three times what is downloaded.
+      const leftBytes = random() * 3 * registry.imageBytes
+      const code = await pullIntoLittleSpace(trial, { leftBytes, isSmallFromStart: round % 2 === 0 })
+      if (code !== undefined) failures.push(code)
+      await trial.expectSoundFiles()
+      await rm(path.join(root, 'ballast'))
+      await trial.expectNoLeftovers()
+      await trial.expectThatItWorksNow()
+    } finally {
+      await run('umount', root)
+    }
+  }
+  expect(new Set(failures)).toEqual(new Set(['oci.no-space']))
+}
+
+/** Pulls and builds while only so much space is left, from the start or from the first bytes on. Returns how it failed. */
+async function pullIntoLittleSpace(
+  trial: StoreTrial,
+  { leftBytes, isSmallFromStart }: { leftBytes: number; isSmallFromStart: boolean },
+): Promise<string | undefined> {
+  const ballast = path.join(trial.root, 'ballast')
+  const fill = async () => appendFile(ballast, Buffer.alloc(Math.floor(64 * 2 ** 20 - leftBytes)))
+  let filling = isSmallFromStart ? fill() : undefined
+  await filling
+  const onProgress: OnProgress = ({ phase }) => {
+    if (phase === 'download') filling ??= fill().catch(ignoreFullDisk)
+  }
+  try {
+    await trial.pullAndBuild({ onProgress })
+    return undefined
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  } finally {
+    await (filling ?? fill().catch(ignoreFullDisk))
+  }
+}
+
+/** The pull was faster: then the disk is fuller than it was to be. */
+function ignoreFullDisk(error: unknown): void {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error
+}
