@@ -6,7 +6,6 @@ export const PROGRESS_PHASES = [
   'download',
   'receive',
   'verify',
-  'index',
   'unpack',
   'merge',
   'write',

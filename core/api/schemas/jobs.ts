@@ -7,7 +7,7 @@ export const jobState = z.enum(['running', 'done', 'failed', 'cancelled'])
 
 export const jobProgress = z.strictObject({
   /**
-   * `resolve`, `download` (layers are unpacked while others come), `receive`, `verify`, `unpack`, `merge`, `write`,
+   * `start`, `resolve`, `download` (layers are unpacked while others come), `receive`, `verify`, `unpack`, `merge`, `write`,
    * `sync`, `send`.
    */
   phase: z.string(),
