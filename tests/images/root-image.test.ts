@@ -204,7 +204,7 @@ describe('the bytes of an image', () => {
     expect(images.map((image) => image.equals(images[0] as Buffer))).toEqual([true, true, true])
   })
 
-  test('hold equal files once, blocks and ends alike', async () => {
+  test('hold equal files once', async () => {
     const content = randomBytes(700 * KIB)
     const sizeOf = async (copies: TarMember[]) => {
       const output = join(folder, 'image')

@@ -131,23 +131,21 @@ describe('an image takes of its segments', () => {
     expect(await readOf(output, 'kept0')).toHaveLength(60 * KIB)
   })
 
-  test('contents once that several layers have, blocks and ends alike', async () => {
+  test('contents once that several layers have, large and small ones alike', async () => {
     const shared = randomBytes(1 * MIB + 50 * KIB)
     const small = randomBytes(40 * KIB)
-    // Whole blocks: an end of its own would bring the fragment along, and with it the other ends in there.
-    const unlike = () => file('unlike', randomBytes(256 * KIB))
+    const unlike = () => file('unlike', randomBytes(200 * KIB))
     const one = await layer(file('one', shared), file('small-one', small))
     const two = await layer(unlike(), file('small-two', small), file('two', shared))
-    const three = await layer(file('three', shared.subarray(0, 1 * MIB)), hardlink('link', 'two'))
+    const three = await layer(file('three', shared), hardlink('link', 'two'))
     const alone = await build([one, await layer(unlike())])
     const { output, sizeBytes } = await build([one, two, three])
     expect(sizeBytes - alone.sizeBytes).toBeLessThan(16 * KIB)
     await withMounted(output, async (root) => {
-      for (const name of ['one', 'two', 'link'])
+      for (const name of ['one', 'two', 'three', 'link'])
         expect((await readFile(join(root, name))).equals(shared), name).toBe(true)
       for (const name of ['small-one', 'small-two'])
         expect((await readFile(join(root, name))).equals(small), name).toBe(true)
-      expect((await readFile(join(root, 'three'))).equals(shared.subarray(0, 1 * MIB))).toBe(true)
     })
   })
 

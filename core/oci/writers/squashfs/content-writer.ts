@@ -1,5 +1,6 @@
 // Takes the contents of files as a stream, cuts them into blocks and hands these on: full blocks to be compressed, zeros
-// to be left out, ends of files into fragments.
+// to be left out, small files into fragments. The end of a larger file is a block too, a short one: in a fragment it would
+// hardly save space, and reading the file would mean decompressing the ends of many others (mksquashfs does the same).
 
 import type { BlockBuffers } from './block-buffers.ts'
 import type { BlockQueue } from './block-queue.ts'
@@ -21,7 +22,7 @@ export interface ContentWriterParts {
 
 export class ContentWriter {
   readonly #parts: ContentWriterParts
-  /** Whether a file is begun, its full blocks if it can have any, and the number of its tail. */
+  /** Whether a file is begun; its blocks, or when it is small the number of its tail. */
   #isOpen = false
   #run: OpenRun | null = null
   #tail = NONE_32
@@ -90,18 +91,17 @@ export class ContentWriter {
     this.#emit(block.subarray(0, wanted), block)
   }
 
-  /** A full block, or the end of the file. `pooled` goes back to the pool when it is done with. */
+  /** A block, the last one perhaps a short one, or a whole small file. `pooled` goes back to the pool when it is done with. */
   #emit(bytes: Buffer, pooled?: Buffer): void {
     const release = (): void => {
       if (pooled !== undefined) this.#parts.buffers.give(pooled)
     }
-    if (bytes.length < BLOCK_BYTES) {
-      this.#settle()
+    if (this.#run === null) {
       this.#tail = this.#parts.fragments.add(bytes)
       release()
       return
     }
-    if (bytes[0] === 0 && bytes.equals(ZERO_BLOCK)) {
+    if (bytes[0] === 0 && bytes.equals(ZERO_BLOCK.subarray(0, bytes.length))) {
       this.#emitZeros()
       release()
       return
@@ -129,7 +129,7 @@ export class ContentWriter {
     })
   }
 
-  /** All full blocks are on their way: when they have arrived, an equal run may take their place. */
+  /** All blocks are on their way: when they have arrived, an equal run may take their place. */
   #settle(): void {
     const run = this.#run
     if (run !== null) this.#parts.queue.afterBlocks(() => this.#parts.duplicates.settle(run))

@@ -1,5 +1,5 @@
-// Packs the ends of files (and whole small files) together into fragments of one block each. Equal ends are stored once:
-// they are known by their SHA-256, which costs less than compressing them again.
+// Packs small files together into fragments of one block each. Equal ones are stored once: they are known by their
+// SHA-256, which costs less than compressing them again.
 
 import { hash } from 'node:crypto'
 import type { BlockBuffers } from './block-buffers.ts'
@@ -22,7 +22,7 @@ export class FragmentPacker {
     this.#buffer = buffers.take()
   }
 
-  /** Puts the end of a file, less than one block, into a fragment; returns its number. The bytes are copied. */
+  /** Puts a file of less than one block into a fragment; returns its number. The bytes are copied. */
   add(bytes: Buffer): number {
     const digest = hash('sha256', bytes, 'binary')
     const known = this.#known.get(digest)
@@ -54,7 +54,7 @@ export class FragmentPacker {
     this.#length = 0
   }
 
-  /** The ends that have been added, by number. */
+  /** The files that have been added, by number. */
   get tails(): readonly (Tail & { readonly digest: string })[] {
     return this.#tails
   }

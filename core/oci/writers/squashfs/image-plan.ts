@@ -168,7 +168,7 @@ function contentOf(file: FileNode, segments: readonly UsedSegment[], tails: Tail
   if (run !== null) {
     const place = segment.runs.get(run.start)
     content.blockSizes = run.blockSizes
-    content.sparseBytes = sparseBytes(run)
+    content.sparseBytes = sparseBytes(run, file.sizeBytes)
     if (place !== undefined) content.start = place.home.extents.newPlaceOf(place.start)
   }
   if (tail !== NONE_32) {

@@ -1,8 +1,8 @@
 // Where each content of a segment is: the table behind a segment's index, as bytes. Parts of fixed size are read where
 // they stand, so that the table of a million files takes no more memory than its bytes.
 //
-// Head, fragments, tails, contents by ordinal, runs of blocks. A content is a run, or a tail (the rest of a file after its
-// full blocks, in a fragment), or both.
+// Head, fragments, tails, contents by ordinal, runs of blocks. A content is a run of blocks, or for a small file a tail: a
+// place in a fragment.
 
 import { binaryLayout } from '../binary-layout.ts'
 import { VarintReader, VarintWriter } from '../varint.ts'
@@ -23,14 +23,14 @@ export interface StoredBlock {
   readonly storedSize: number
 }
 
-/** The full blocks of a file, one after the other. */
+/** The blocks of a file, one after the other; the last may be a short one. */
 export interface BlockRun {
   readonly start: number
   /** Size of each block as stored, with the flag for "not compressed"; 0 is a block of zeros that is not stored. */
   readonly blockSizes: readonly number[]
 }
 
-/** The end of a file, or a whole small one. */
+/** A small file. */
 export interface Tail {
   readonly fragment: number
   readonly offset: number
@@ -186,7 +186,10 @@ function readRun(bytes: Buffer, offset: number): BlockRun {
   return { start, blockSizes }
 }
 
-/** Bytes of a run's blocks that are not stored. */
-export function sparseBytes({ blockSizes }: BlockRun): number {
-  return blockSizes.reduce((sum, size) => sum + (size === 0 ? BLOCK_BYTES : 0), 0)
+/** Bytes of a file that are not stored because its blocks hold only zeros; the last block may be a short one. */
+export function sparseBytes({ blockSizes }: BlockRun, fileBytes: number): number {
+  return blockSizes.reduce(
+    (sum, size, index) => sum + (size === 0 ? Math.min(BLOCK_BYTES, fileBytes - index * BLOCK_BYTES) : 0),
+    0,
+  )
 }

@@ -1,4 +1,4 @@
-// Takes the contents of a layer's files into a segment: full blocks compressed, ends of files packed into fragments, equal
+// Takes the contents of a layer's files into a segment: blocks compressed, small files packed into fragments, equal
 // ones stored once. Nothing in it says where in an image it will stand.
 
 import type { FileHandle } from 'node:fs/promises'

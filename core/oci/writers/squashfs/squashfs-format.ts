@@ -9,7 +9,7 @@ import { writeSquashfsImage } from './write-image.ts'
 /** Level 1 is the fastest and only 6 % larger than level 3; readers do not feel the difference. */
 export const DEFAULT_COMPRESSION_LEVEL = 1
 /** Change the number when other bytes are written of the same layers: what older writers left is then made again. */
-const WRITER_VERSION = 2
+const WRITER_VERSION = 3
 
 /** The format with a zstd level, 1–22. */
 export function squashfsFormat(compressionLevel = DEFAULT_COMPRESSION_LEVEL): ImageFormat {

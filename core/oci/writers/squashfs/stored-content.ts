@@ -6,11 +6,11 @@ export interface StoredContent {
   readonly sizeBytes: number
   /** Where the first block is; the others follow it directly. */
   start: number
-  /** Size of each full block as stored (with the flag for "not compressed"); 0 is a block of zeros that is not stored. */
+  /** Size of each block as stored (with the flag for "not compressed"); 0 is a block of zeros that is not stored. */
   blockSizes: readonly number[]
   /** Bytes of the blocks that are not stored. */
   sparseBytes: number
-  /** The fragment that holds the rest after the full blocks, or `NONE_32`. */
+  /** The fragment that holds a small file, or `NONE_32`. */
   fragment: number
   fragmentOffset: number
 }
