@@ -120,16 +120,19 @@ test('umoci unpacks an oci-archive', async () => {
   expect(await readFile(path.join(bundle, 'etc/top.conf'), 'utf8')).toBe('one top\n')
 })
 
-test.each(formats)('buildah takes an image from %s under its name', async (format) => {
-  const file = await save(['registry.example:5000/team/other:7'], format)
+test.each(formats)('buildah takes images from %s under their names', async (format) => {
   const policy = path.join(folder, 'policy.json')
   await writeFile(policy, '{"default":[{"type":"insecureAcceptAnything"}]}')
   const base = path.join(folder, crypto.randomUUID())
   const buildah = (...args: string[]) =>
     run('buildah', '--root', base, '--runroot', `${base}-run`, '--storage-driver', 'vfs', ...args)
-  await buildah('pull', '--quiet', '--signature-policy', policy, `${format}:${file}`)
-  const [image] = JSON.parse(await buildah('images', '--json'))
-  expect(image.names).toEqual(['registry.example:5000/team/other:7'])
+  const names = ['docker.io/library/web:1', 'registry.example:5000/team/other:7']
+  for (const name of names) {
+    const file = await save([name], format)
+    await buildah('pull', '--quiet', '--signature-policy', policy, `${format}:${file}`)
+  }
+  const images: { names: string[] }[] = JSON.parse(await buildah('images', '--json'))
+  expect(images.flatMap((image) => image.names).toSorted()).toEqual(names)
 })
 
 describe('our own import', () => {
