@@ -28,6 +28,15 @@ test.each([
   ['linux/arm64', ['linux/arm/v7', 'linux/arm64/v8'], 'linux/arm64/v8'],
   ['linux/arm', ['linux/arm/v5', 'linux/arm/v7', 'linux/arm/v6'], 'linux/arm/v7'],
   ['linux/amd64', ['unknown/unknown', 'linux/amd64'], 'linux/amd64'],
+  ['linux/amd64/v3', ['linux/amd64/v4', 'linux/amd64', 'linux/amd64/v2'], 'linux/amd64/v2'],
+  ['linux/amd64/v1', ['linux/amd64/v2', 'linux/amd64'], 'linux/amd64'],
+  ['linux/x86_64', ['linux/amd64'], 'linux/amd64'],
+  ['linux/arm/7', ['linux/arm/v8', 'linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v6'],
+  ['linux/arm/v8', ['linux/arm/v6', 'linux/arm'], 'linux/arm'],
+  ['linux/armhf', ['linux/arm/v7', 'linux/arm/v8'], 'linux/arm/v7'],
+  ['linux/arm64/v8', ['linux/arm64'], 'linux/arm64'],
+  ['linux/aarch64', ['linux/arm64/v9', 'linux/arm64/v8'], 'linux/arm64/v8'],
+  ['linux/riscv64', ['linux/riscv64'], 'linux/riscv64'],
 ])('for %s of %j it takes %s', (wanted, offered, expected) => {
   expect(choose(wanted, ...offered)).toBe(expected)
 })
@@ -49,6 +58,16 @@ test('a lone entry without a platform is the image', () => {
   expect(() =>
     choosePlatform({ ...indexOf(), manifests: [only, only] }, parsePlatform('linux/amd64'), 'web:1'),
   ).toThrow('no platform')
+})
+
+test('an entry that only tells about an image is not taken, whatever platform it names', () => {
+  const attestation: Descriptor = {
+    ...entry('attestation', parsePlatform('linux/amd64')),
+    annotations: { 'vnd.docker.reference.type': 'attestation-manifest' },
+  }
+  const image = entry('image', parsePlatform('linux/amd64'))
+  const index = { ...indexOf(), manifests: [attestation, image] }
+  expect(choosePlatform(index, parsePlatform('linux/amd64'), 'web:1')).toBe(image)
 })
 
 test('platformFits() compares system, architecture and variant', () => {

@@ -1,7 +1,9 @@
 // Pulls from registries that fail, lie or want to know more than they should.
 
+import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -10,6 +12,7 @@ import { digestOf } from '../../core/oci/digest.ts'
 import { type PullRequest, pullImage } from '../../core/oci/registry/pull-image.ts'
 import { ImageStore } from '../../core/oci/store/image-store.ts'
 import { hexOf, type MadeImage, makeImage, readLayout } from './made-images.ts'
+import { makeCertificates, portOf } from './registry-servers.ts'
 import { type Script, startScriptedRegistry } from './scripted-registry.ts'
 
 let folder: string
@@ -196,13 +199,26 @@ describe('trouble that passes', () => {
     expect(await pull(registry.host)).toMatchObject({ isNew: true })
   })
 
-  test('Retry-After is kept to; one that is too far away is reported with its time', async () => {
-    await using patient = await serve(
-      firstTimes(1, isLayer, (response) => response.writeHead(429, { 'retry-after': '1' }).end()),
-    )
-    const start = performance.now()
-    await pull(patient.host)
-    expect(performance.now() - start).toBeGreaterThanOrEqual(990)
+  test('Retry-After is kept to, in seconds and as a date; one that is too far away is reported with its time', async () => {
+    const waits: number[] = []
+    const wait = async (ms: number) => {
+      waits.push(ms)
+    }
+    const inHalfAMinute = new Date(Date.now() + 30_000).toUTCString()
+    for (const [status, after] of [
+      [429, '7'],
+      [503, '8'],
+      [429, inHalfAMinute],
+    ] as const) {
+      await using patient = await serve(
+        firstTimes(1, isManifest, (response) => response.writeHead(status, { 'retry-after': after }).end()),
+      )
+      const policy = { attempts: 3, baseDelayMs: 1, maxDelayMs: 60_000, wait }
+      await pullImage({ reference: `${patient.host}/web:made` }, store, { retryPolicy: policy })
+    }
+    expect(waits.slice(0, 2)).toEqual([7000, 8000])
+    expect(waits[2]).toBeGreaterThan(20_000)
+    expect(waits[2]).toBeLessThanOrEqual(30_000)
     await using strict = await serve(
       (request, response) =>
         isManifest(request) && Boolean(response.writeHead(429, { 'retry-after': '3600' }).end()),
@@ -215,12 +231,115 @@ describe('trouble that passes', () => {
     )
   })
 
+  test('waits between tries grow, and differ from client to client', async () => {
+    const waits: number[] = []
+    const policy = {
+      attempts: 5,
+      baseDelayMs: 100,
+      maxDelayMs: 60_000,
+      wait: async (ms: number) => void waits.push(ms),
+    }
+    await using registry = await serve(
+      (request, response) =>
+        request.method === 'GET' && isManifest(request) && Boolean(response.writeHead(502).end()),
+    )
+    await expect(
+      pullImage({ reference: `${registry.host}/web:made` }, store, { retryPolicy: policy }),
+    ).rejects.toThrow('it answered 502')
+    expect(waits).toHaveLength(4)
+    for (const [count, ms] of waits.entries()) {
+      expect(ms).toBeGreaterThanOrEqual(50 * 2 ** count)
+      expect(ms).toBeLessThanOrEqual(100 * 2 ** count)
+    }
+  })
+
   test('a registry that does not know HEAD', async () => {
     await using registry = await serve(
       (request, response) => request.method === 'HEAD' && Boolean(response.writeHead(405).end()),
     )
     expect(await pull(registry.host)).toMatchObject({ digest: manifestDigest })
   })
+})
+
+describe('a server that takes its time', () => {
+  const timeLimits = { connectMs: 1000, silenceMs: 200, paceMs: 150, paceBytes: 10_000 }
+  const pullInTime = (host: string) =>
+    pullImage({ reference: `${host}/web:made` }, store, {
+      retryPolicy: { attempts: 2, baseDelayMs: 1, maxDelayMs: 10 },
+      timeLimits,
+    })
+
+  test('and never answers', async () => {
+    await using registry = await serve((request) => isManifest(request))
+    await expect(pullInTime(registry.host)).rejects.toThrow('it has been silent for too long')
+  })
+
+  test('and falls silent in a layer', async () => {
+    await using registry = await serve((request, response) => {
+      if (!isLayer(request)) return false
+      response.writeHead(200, { 'content-length': layer.length }).write(layer.subarray(0, 10))
+      return true
+    })
+    await expect(pullInTime(registry.host)).rejects.toThrow('it has been silent for too long')
+  })
+
+  test.each<[string, (request: IncomingMessage) => boolean]>([
+    ['a layer', isLayer],
+    ['a manifest', isManifest],
+  ])('and sends %s drop by drop', async (_, matches) => {
+    await using registry = await serve((request, response) => {
+      if (!matches(request) || request.method === 'HEAD') return false
+      response.writeHead(200, isLayer(request) ? { 'content-length': layer.length } : {})
+      const drops = setInterval(() => response.write(' '), 10)
+      response.on('close', () => clearInterval(drops))
+      return true
+    })
+    await expect(pullInTime(registry.host)).rejects.toThrow(/only \d+ bytes came in 0 s/)
+    await expectNothingStored()
+  })
+
+  test('for the head of its answer, line by line', async () => {
+    await using registry = await serve((request, response) => {
+      if (!isManifest(request)) return false
+      const { socket } = response
+      socket?.write('HTTP/1.1 200 OK\r\n')
+      const lines = setInterval(() => socket?.write('x-more: 1\r\n'), 10)
+      socket?.on('close', () => clearInterval(lines))
+      return true
+    })
+    await expect(pullInTime(registry.host)).rejects.toThrow(coded('oci.offline'))
+  })
+})
+
+test('answers that are no HTTP, or have a head without end', async () => {
+  for (const head of ['SSH-2.0-OpenSSH\r\n', `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(200_000)}\r\n\r\n`]) {
+    await using registry = await serve((request, response) => {
+      if (!isManifest(request)) return false
+      response.socket?.end(head)
+      return true
+    })
+    await expect(pull(registry.host)).rejects.toThrow(coded('oci.registry'))
+  }
+})
+
+test('a redirect from https to http is refused', async () => {
+  const certificates = await makeCertificates(path.join(folder, 'certificates'))
+  const options = { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }
+  const server = createTlsServer(options, (request, response) => {
+    if (request.url === '/v2/') response.end('{}')
+    else response.writeHead(307, { location: `http://127.0.0.1:1${request.url}` }).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const host = `127.0.0.1:${portOf(server.address())}`
+    await expect(pull(host, { certificateAuthority: certificates.authority })).rejects.toThrow(
+      'it redirects to 127.0.0.1:1 without encryption',
+    )
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
 })
 
 test('an error keeps what the registry said', async () => {

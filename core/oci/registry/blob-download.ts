@@ -179,8 +179,8 @@ class BlobDownload implements AsyncDisposable {
 
   #callForHelp(rate: StreamRate): void {
     if (this.#ranges === 'refused' || this.#helpers.size > 0) return
-    if (rate.bytesPerSecond === undefined || rate.bytesPerSecond >= FAST_BYTES_PER_SECOND) return
-    if (this.#sizeBytes - this.#writer.receivedBytes >= WORTH_HELP_BYTES) this.#startHelper()
+    const missingBytes = this.#sizeBytes - this.#writer.receivedBytes
+    if (missingBytes >= WORTH_HELP_BYTES && rate.isBelow(FAST_BYTES_PER_SECOND)) this.#startHelper()
   }
 
   #startHelper(): void {

@@ -62,7 +62,7 @@ export function fromHttpError(error: unknown, { url, proxy, signal }: FailedRequ
     return PASSING.has(code) ? new TransientFailure(offline(unreachable)) : offline(unreachable)
   }
   if (TLS_CODE.test(code)) return tlsError(where, code, text, error)
-  if (NOT_HTTP.test(code)) {
+  if (NOT_HTTP.test(code) || (error instanceof Error && error.name === 'HTTPParserError')) {
     return new OciError('oci.registry', `Cannot read from ${where}: its answer is not HTTP as it should be`, {
       cause: error,
       data: { code },

@@ -67,8 +67,8 @@ function parseException(text: string): Exception | [] {
   const [, bracketed, plain, port] =
     /^(?:\[([0-9a-f:.]+)\]|([^:]+|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:./]*))(?::(\d+))?$/i.exec(text) ?? []
   const host = (bracketed ?? plain)?.toLowerCase().replace(/\.$/, '')
-  if (host === undefined) return []
-  if (host === '*') return { matches: () => true, port }
+  if (plain === '*') return { matches: () => true, port }
+  if (host === undefined || host === '*') return []
   const subnet = parseSubnet(host)
   if (subnet !== undefined) return { matches: subnet, port }
   if (isIP(host) !== 0) return { matches: (asked) => asked === host, port }
