@@ -8,10 +8,6 @@ import type { ImageProgress, OnProgress } from './progress.ts'
 import { type FlightOptions, SingleFlight } from './single-flight.ts'
 import type { ImageStore, OpenedImage } from './store/image-store.ts'
 import type { RootImageFile } from './store/root-images.ts'
-import { squashfsFormat } from './writers/squashfs/squashfs-format.ts'
-
-/** The format of root images unless the host has another one. */
-export const ROOT_IMAGE_FORMAT = squashfsFormat()
 
 /** Builds root images in the format of the store. */
 export class RootImageBuilder {
