@@ -25,7 +25,7 @@ test(`${rounds} random stacks from seed ${firstSeed} are what umoci makes of the
   for (let seed = firstSeed; seed < firstSeed + rounds; seed++) {
     const folder = await mkdtemp(join(tmpdir(), 'random-stack-'))
     try {
-      const layers = await writeLayout(join(folder, 'layout'), randomStack(seed, 6, 40).map(tarOf))
+      const layers = await writeLayout(join(folder, 'layout'), randomStack(seed, 5, 20).map(tarOf))
       const rootfs = join(folder, 'rootfs')
       await run('umoci', 'raw', 'unpack', '--image', `${join(folder, 'layout')}:latest`, rootfs)
       const theirs = describeTree(rootfs)

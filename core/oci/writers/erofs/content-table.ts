@@ -3,34 +3,17 @@
 // tails, because an image keeps it beside the inode; a long one is a block like the others, filled up with zeros.
 
 import { OciError } from '../../errors.ts'
-import { binaryLayout } from '../binary-layout.ts'
 import { BLOCK_BYTES, blocksOf } from './format.ts'
-
-const HEADER = binaryLayout({
-  entryCount: 'u32',
-  contentCount: 'u32',
-  extentCount: 'u32',
-  tailPageCount: 'u32',
-})
-/** Which content the layer's entry has; sorted by ordinal. */
-const ENTRY = binaryLayout({ ordinal: 'u32', content: 'u32' })
-/** The SHA-256 of the content follows. */
-const CONTENT = binaryLayout({
-  sizeBytes: 'u64',
-  firstBlock: 'u32',
-  firstExtent: 'u32',
-  extentCount: 'u32',
-  tailPage: 'u32',
-  tailOffset: 'u32',
-  reserved: 'u32',
-})
-const EXTENT = binaryLayout({ fileBlock: 'u32', blockCount: 'u32' })
-const TAIL_PAGE = binaryLayout({ block: 'u32' })
-const DIGEST_BYTES = 32
-const CONTENT_BYTES = CONTENT.sizeBytes + DIGEST_BYTES
-
-/** Instead of a page of tails: the content has none. */
-export const NO_TAIL_PAGE = 0xffff_ffff
+import {
+  CONTENT,
+  CONTENT_BYTES,
+  DIGEST_BYTES,
+  ENTRY,
+  EXTENT,
+  HEADER,
+  NO_TAIL_PAGE,
+  TAIL_PAGE,
+} from './table-records.ts'
 
 const NO_EXTENTS: readonly Extent[] = []
 
@@ -49,73 +32,6 @@ export interface StoredContent {
   /** The bytes after the last whole block, where they stand apart, and where in the segment file that is. */
   readonly tailBytes: number
   readonly tailPosition: number
-}
-
-/** A content as it is added: the place of its tail becomes known later. */
-export interface AddedContent extends Omit<StoredContent, 'tailPosition' | 'tailBytes'> {
-  readonly digest: Buffer
-  readonly tailPage: number
-  readonly tailOffset: number
-}
-
-/** Collects the table of a segment. */
-export class ContentTableBuilder {
-  readonly #entries = new Records(ENTRY.sizeBytes)
-  readonly #contents = new Records(CONTENT_BYTES)
-  readonly #extents = new Records(EXTENT.sizeBytes)
-  #lastOrdinal = -1
-
-  /** The entry has this content. Entries come in the order of their ordinals. */
-  addEntry(ordinal: number, content: number): void {
-    if (ordinal <= this.#lastOrdinal) throw new Error(`entry ${ordinal} comes after ${this.#lastOrdinal}`)
-    this.#lastOrdinal = ordinal
-    this.#entries.add(ENTRY.encode({ ordinal, content }))
-  }
-
-  /** Returns the number of the new content. */
-  addContent({ digest, extents, ...content }: AddedContent): number {
-    const place = { firstExtent: this.#extents.count, extentCount: extents.length, reserved: 0 }
-    for (const extent of extents) this.#extents.add(EXTENT.encode({ ...extent }))
-    const record = CONTENT.encode({ ...content, ...place }, DIGEST_BYTES)
-    digest.copy(record, CONTENT.sizeBytes)
-    return this.#contents.add(record)
-  }
-
-  /** The table. `tailPages` are the blocks of the segment file at which each page of tails begins. */
-  finish(tailPages: readonly number[]): Buffer {
-    const header = HEADER.encode({
-      entryCount: this.#entries.count,
-      contentCount: this.#contents.count,
-      extentCount: this.#extents.count,
-      tailPageCount: tailPages.length,
-    })
-    const pages = tailPages.map((block) => TAIL_PAGE.encode({ block }))
-    return Buffer.concat([header, this.#entries.bytes, this.#contents.bytes, this.#extents.bytes, ...pages])
-  }
-}
-
-/** Records of one size, one behind the other. */
-class Records {
-  readonly #recordBytes: number
-  #room: Buffer
-  count = 0
-
-  constructor(recordBytes: number) {
-    this.#recordBytes = recordBytes
-    this.#room = Buffer.alloc(256 * recordBytes)
-  }
-
-  /** Returns the number of the record. */
-  add(record: Buffer): number {
-    const end = (this.count + 1) * this.#recordBytes
-    if (end > this.#room.length) this.#room = Buffer.concat([this.#room, Buffer.alloc(this.#room.length)])
-    record.copy(this.#room, end - this.#recordBytes)
-    return this.count++
-  }
-
-  get bytes(): Buffer {
-    return this.#room.subarray(0, this.count * this.#recordBytes)
-  }
 }
 
 /** Reads a table that was written earlier. It comes from the disk: nothing that it says leads out of its segment. */

@@ -4,7 +4,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Breather } from '../../breather.ts'
 import { throwIfCancelled } from '../../errors.ts'
-import { readFully, writeFully } from '../copy-extents.ts'
+import { writeFully } from '../copy-extents.ts'
 import type { OpenSegment } from '../image-format.ts'
 import type { NumberedDirectory, NumberedNode } from '../squashfs/node-numbering.ts'
 import { encodeDirectoryBlock } from './directory-blocks.ts'
@@ -20,22 +20,11 @@ import {
   NO_BLOCK,
 } from './format.ts'
 import type { InodePlan } from './inode-plan.ts'
+import { readTails, type TailRead } from './tail-reads.ts'
 import { xattrUnits } from './xattr-store.ts'
 
 const PART_BYTES = 1024 * 1024
-/** Tails are read together with what lies between them when that is not more than this. */
-const READ_GAP_BYTES = 16 * 1024
-const READ_BYTES = 256 * 1024
 const SYMLINK_PERMISSIONS = 0o777
-
-/** A tail to be read: from a place in a segment to a place in the part. */
-interface TailRead {
-  readonly segment: OpenSegment
-  readonly layer: number
-  readonly from: number
-  readonly to: number
-  readonly sizeBytes: number
-}
 
 export interface MetadataOptions {
   readonly file: FileHandle
@@ -179,28 +168,6 @@ function encodeInode(
   }
   const extended = { ...common, mtime: node.mtimeSeconds, mtimeNanoseconds: 0, reserved2: 0 }
   EXTENDED_INODE.encodeInto(target, offset, extended)
-}
-
-/** Reads tails into their places, those that stand close together with one read. */
-async function readTails(tails: TailRead[], part: Buffer): Promise<void> {
-  tails.sort((one, other) => one.layer - other.layer || one.from - other.from)
-  for (let first = 0; first < tails.length; ) {
-    const head = tails[first] as TailRead
-    let end = head.from + head.sizeBytes
-    let last = first + 1
-    for (; last < tails.length; last++) {
-      const { layer, from, sizeBytes } = tails[last] as TailRead
-      const isNear =
-        layer === head.layer && from - end <= READ_GAP_BYTES && from + sizeBytes - head.from <= READ_BYTES
-      if (!isNear) break
-      end = Math.max(end, from + sizeBytes)
-    }
-    const bytes = Buffer.allocUnsafe(end - head.from)
-    await readFully(head.segment.file, bytes, head.from)
-    for (const { from, to, sizeBytes } of tails.slice(first, last))
-      bytes.copy(part, to, from - head.from, from - head.from + sizeBytes)
-    first = last
-  }
 }
 
 function at(numbers: Float64Array | Uint32Array, index: number): number {

@@ -4,9 +4,11 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { SEGMENT_DATA_OFFSET, type SegmentWriter } from '../image-format.ts'
-import { ContentTableBuilder, type Extent, NO_TAIL_PAGE } from './content-table.ts'
+import type { Extent } from './content-table.ts'
+import { ContentTableBuilder } from './content-table-builder.ts'
 import { alignUp, BLOCK_BYTES } from './format.ts'
 import { SegmentOutput } from './segment-output.ts'
+import { NO_TAIL_PAGE } from './table-records.ts'
 
 /** Shorter runs of zeros are stored: a hole must be worth its place in the tables, and keep the tables small. */
 const HOLE_BLOCKS = 16
