@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { digestOf } from '../digest.ts'
 import { Slots } from '../segments/slots.ts'
 import { BlobStore } from '../store/blob-store.ts'
+import { partPath } from '../store/part-files.ts'
 import { TransientFailure } from './backoff.ts'
 import { downloadBlob, EXTRA_CONNECTIONS } from './blob-download.ts'
 import { HttpClient } from './http-client.ts'
@@ -208,11 +209,12 @@ describe('a server that limits each connection', () => {
   })
 })
 
-test('a fast server is asked once', async () => {
-  answer = (_, response) => response.end(big)
+test('with little to come, a server is asked once, however slow it is', async () => {
+  answer = (request, response) => send(request, response, { stayingSlow: true })
+  await writeFile(partPath(path.join(folder, 'ingest'), blob.digest), big.subarray(0, 40 * MIB))
   await fetchBlob()
   await expectWhole()
-  expect(asked).toEqual(['whole'])
+  expect(asked).toEqual([`bytes=${40 * MIB}-`])
 })
 
 test('a server that forgot its ranges between two tries sends everything again', async () => {

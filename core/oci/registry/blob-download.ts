@@ -38,7 +38,7 @@ const RANGE_BYTES = 8 * MIB
 const WORTH_HELP_BYTES = 32 * MIB
 const HELPERS = 3
 /** A connection that brings more than this needs no help. */
-const FAST_BYTES_PER_SECOND = 64 * MIB
+const FAST_BYTES_PER_SECOND = 96 * MIB
 /** A try that brought this much was worth it: the count of tries starts again (containers/image does the same). */
 const PROGRESS_BYTES = MIB
 

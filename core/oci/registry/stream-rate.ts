@@ -1,31 +1,26 @@
-// How fast a connection brings bytes, and whether it is the connection that sets the pace.
+// How fast a connection brings bytes: counted is the time in which they were waited for, so that a slow disk or a busy
+// processor is not taken for a slow connection.
 
 /** A connection is judged once it has brought this much: before, TCP is only getting up to speed. */
 const JUDGED_BYTES = 1024 * 1024
 
 export class StreamRate {
-  #startedMs: number | undefined
   #bytes = 0
   #waitedMs = 0
+  #isFirst = true
 
   /** Bytes came, after they had been waited for so long. */
   add(bytes: number, waitedMs: number): void {
-    if (this.#startedMs === undefined) {
-      // The first bytes were waited for while the server looked for the blob.
-      this.#startedMs = performance.now()
-      return
+    // The first bytes were waited for while the server looked for the blob.
+    if (!this.#isFirst) {
+      this.#bytes += bytes
+      this.#waitedMs += waitedMs
     }
-    this.#bytes += bytes
-    this.#waitedMs += waitedMs
+    this.#isFirst = false
   }
 
-  /**
-   * Whether so much each second is more than the connection brings. A slow disk or a busy processor is not taken for a
-   * slow connection: then it is not the bytes that are waited for most of the time. False while it cannot be told.
-   */
+  /** Whether the connection brings less than so much each second; false while it cannot be told. */
   isBelow(bytesPerSecond: number): boolean {
-    if (this.#startedMs === undefined || this.#bytes < JUDGED_BYTES) return false
-    const passedMs = performance.now() - this.#startedMs
-    return this.#waitedMs > passedMs / 2 && (this.#bytes * 1000) / passedMs < bytesPerSecond
+    return this.#bytes >= JUDGED_BYTES && (this.#bytes * 1000) / this.#waitedMs < bytesPerSecond
   }
 }
