@@ -5,7 +5,7 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { BulkheadError } from '../errors.ts'
-import { startImageWorker } from '../oci/image-worker-client.ts'
+import { type ImageWorkerClient, startImageWorker } from '../oci/image-worker-client.ts'
 import { proxySettingsOf } from '../oci/registry/proxy-rules.ts'
 import { RingBudget } from '../runtime/broker/byte-ring.ts'
 import { EventHub } from '../runtime/event-hub.ts'
@@ -91,8 +91,7 @@ async function run(options: CoreHostOptions): Promise<void> {
   const guests: Guests = new Guests(services)
   await ensureDom0Nodes(xenstore)
   await guests.open()
-  const freedBytes = await worker.sweep(guests.digestsInUse)
-  if (freedBytes > 0) log(`Freed ${freedBytes} bytes of images that nobody names any more`)
+  await sweepImages(worker, guests.digestsInUse)
   parts.defer(() => guests.close())
 
   const handlers = createHandlers({
@@ -133,6 +132,17 @@ async function run(options: CoreHostOptions): Promise<void> {
   ])
   log(`Ending: ${reason}`)
   if (!reason.startsWith('SIG')) process.exitCode = 1
+}
+
+/** A store that is damaged does not keep guests from running, nor itself from being repaired. */
+async function sweepImages(worker: ImageWorkerClient, inUse: readonly string[]): Promise<void> {
+  try {
+    const freedBytes = await worker.sweep(inUse)
+    if (freedBytes > 0) log(`Freed ${freedBytes} bytes of images that nobody names any more`)
+  } catch (error) {
+    if (!(error instanceof BulkheadError)) throw error
+    log(`${error.message}${error.hint === undefined ? '' : `. ${error.hint}`}`)
+  }
 }
 
 /** The socket that systemd listens on for us (sd_listen_fds(3)). */

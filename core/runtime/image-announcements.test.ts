@@ -81,4 +81,13 @@ describe('ImageAnnouncements', () => {
     await announcements.during(async () => undefined)
     expect(words()).toEqual(['web=1'])
   })
+
+  it('does not stand in the way of what repairs the list, and tells then what is there', async () => {
+    put('web', '1')
+    failure = new Error('the list of images is damaged')
+    await announcements.during(async () => {
+      failure = undefined
+    })
+    expect(words()).toEqual(['web=1'])
+  })
 })

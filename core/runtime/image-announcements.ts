@@ -35,9 +35,9 @@ export class ImageAnnouncements {
     })
     try {
       await this.#isReady
-    } catch (error) {
+    } catch {
+      // A list that is damaged must not keep it from being repaired; all that is there is told then.
       this.#isReady = undefined
-      throw error
     }
   }
 

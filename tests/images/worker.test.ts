@@ -415,9 +415,20 @@ describe('a worker that dies', () => {
 test('a store that cannot be opened fails the start with the reason', async () => {
   const other = path.join(root, 'other')
   await mkdir(path.join(other, 'store'), { recursive: true })
-  await writeFile(path.join(other, 'store/index.json'), 'x')
-  await writeFile(path.join(other, 'store/oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+  await writeFile(path.join(other, 'store/oci-layout'), '{"imageLayoutVersion":"7.0.0"}')
   await expect(startImageWorker({ root: other })).rejects.toThrow(coded('oci.corrupt-store'))
+})
+
+test('a store whose list of images is damaged says so, and is repaired', async () => {
+  await importWeb()
+  await writeFile(path.join(root, 'store/index.json'), 'x')
+  await expect(worker.list()).rejects.toThrow(coded('oci.corrupt-store'))
+  await worker[Symbol.asyncDispose]()
+  worker = await startImageWorker({ root })
+  await expect(worker.sweep([])).rejects.toThrow(coded('oci.corrupt-store'))
+  const { problems } = await worker.check({ repair: true, inUse: [] })
+  expect(problems).toMatchObject([{ subject: 'index.json', repaired: true }])
+  expect(await worker.list()).toMatchObject([{ reference: 'docker.io/library/web:1' }])
 })
 
 test('a program that is not there fails the start', async () => {
