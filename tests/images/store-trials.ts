@@ -259,7 +259,9 @@ async function pullIntoLittleSpace(
     await trial.pullAndBuild({ onProgress })
     return undefined
   } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    return error instanceof Error && 'code' in error && error.code !== 'oci.internal'
+      ? String(error.code)
+      : String(error)
   } finally {
     await (filling ?? fill().catch(ignoreFullDisk))
   }

@@ -149,8 +149,10 @@ export class BlobStore {
           await this.#take(what, expected, { fill, feed, flight })
           return expected
         } catch (error) {
-          feed.fail(error)
-          throw error
+          // A full disk shows also where files are only opened.
+          const explained = fromDiskError(`store ${what}`, error)
+          feed.fail(explained)
+          throw explained
         } finally {
           this.#incoming.delete(digest)
         }

@@ -10,7 +10,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { replaceFile } from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
-import { hasCode, OciError } from '../errors.ts'
+import { fromDiskError, hasCode, OciError } from '../errors.ts'
 import { formatReference, type ImageReference, parseReference } from '../reference.ts'
 
 /** One reference and the manifest that it leads to. */
@@ -152,8 +152,12 @@ export class LayoutIndex {
 
   async #write(index: Index): Promise<void> {
     const text = `${JSON.stringify(index, undefined, 2)}\n`
-    await replaceFile(this.#file, text, { mode: 0o600 })
-    await replaceFile(this.#copy, text, { mode: 0o600 })
+    try {
+      await replaceFile(this.#file, text, { mode: 0o600 })
+      await replaceFile(this.#copy, text, { mode: 0o600 })
+    } catch (error) {
+      throw fromDiskError('write the list of images', error)
+    }
   }
 
   /** Another tool may have changed the index, or a crash may have come between the two files. */
