@@ -94,8 +94,7 @@ const definitions: readonly CheckDefinition[] = [
       try {
         return { passed: true, detail: `Guests boot ${chooseKernel(kernels).path}` }
       } catch (error) {
-        if (!(error instanceof BulkheadError)) throw error
-        return { passed: false, detail: error.message, fix: error.hint }
+        return failed(error)
       }
     },
   },
@@ -127,7 +126,37 @@ const definitions: readonly CheckDefinition[] = [
       }
     },
   },
+  {
+    id: 'images',
+    title: 'Image store',
+    run: async ({ images }) => {
+      try {
+        const { length } = await images.list()
+        return { passed: true, detail: `The store can be read; names of images in it: ${length}` }
+      } catch (error) {
+        return failed(error)
+      }
+    },
+  },
+  {
+    id: 'registries',
+    title: 'Settings for registries',
+    run: async ({ images }) => {
+      try {
+        await images.checkSettings()
+        return { passed: true, detail: 'There is nothing wrong with them' }
+      } catch (error) {
+        return failed(error)
+      }
+    },
+  },
 ]
+
+/** What a failure of ours says. */
+function failed(error: unknown): CheckResult {
+  if (error instanceof BulkheadError) return { passed: false, detail: error.message, fix: error.hint }
+  throw error
+}
 
 export async function hostChecks(services: HostServices): Promise<HostCheck[]> {
   return await Promise.all(

@@ -2,6 +2,7 @@
 import { statfs } from 'node:fs/promises'
 import { cpus, hostname, release, totalmem } from 'node:os'
 import type { HostInfo } from '../api/methods.ts'
+import { BulkheadError } from '../errors.ts'
 import type { Guests } from '../runtime/guests.ts'
 import type { HostServices } from '../runtime/host-services.ts'
 
@@ -36,9 +37,19 @@ export async function hostInfo(services: HostServices, guests: Guests, facts: Ho
       node: process.version,
     },
     guests: { running, total, foreign: Math.max(0, domains.length - 1 - running) },
-    images: (await images.list()).length,
+    images: await countImages(images),
     stateDirectory: stateFolder,
     storeFreeBytes: disk.bavail * disk.bsize,
     lab: facts.isLab,
+  }
+}
+
+/** None where the store cannot be read: "host check" says what is wrong with it. */
+async function countImages(images: HostServices['images']): Promise<number> {
+  try {
+    return (await images.list()).length
+  } catch (error) {
+    if (error instanceof BulkheadError) return 0
+    throw error
   }
 }

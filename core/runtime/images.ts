@@ -140,6 +140,11 @@ export class Images {
     return this.#announcements.during(() => worker.check({ repair, inUse: inUse() }, { signal }))
   }
 
+  /** Throws what is wrong with the host's settings for registries. */
+  checkSettings(): Promise<void> {
+    return this.#options.registries.check()
+  }
+
   /** A page of the tags of a repository in its registry. */
   async tags(request: ParsedParamsOf<'images.tags'>, signal: AbortSignal): Promise<ResultOf<'images.tags'>> {
     const { repository, after, limit, ...given } = request

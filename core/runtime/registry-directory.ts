@@ -13,6 +13,8 @@ export interface ResolvedAccess {
 }
 
 export interface RegistryDirectory {
+  /** Throws what is wrong with the host's settings. */
+  check(): Promise<void>
   /** How to reach a repository's registry. */
   resolve(
     reference: Pick<ImageReference, 'registry' | 'repository'>,

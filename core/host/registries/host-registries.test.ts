@@ -128,6 +128,7 @@ describe('an error in the settings', () => {
     write(settings)
     const failure = await resolve('busybox').catch((error: unknown) => error)
     expect(failure).toMatchObject({ code: 'host.bad-settings' })
+    await expect(registries().check()).rejects.toThrow(String((failure as Error).message))
     expect(String(failure)).toContain(`Cannot use the settings in ${file()}: `)
     expect(String(failure)).toContain(field.split('" ')[0])
   })

@@ -24,6 +24,11 @@ export class HostRegistries implements RegistryDirectory {
     this.#proxy = options.proxy
   }
 
+  /** Throws `host.bad-settings`. */
+  async check(): Promise<void> {
+    await readRegistrySettings(this.#settingsFile)
+  }
+
   /** Throws `host.bad-settings`, `host.bad-certificates`. */
   async resolve(
     reference: Pick<ImageReference, 'registry' | 'repository'>,
