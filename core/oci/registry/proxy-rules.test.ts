@@ -54,7 +54,7 @@ test.each(['ftp://proxy:1', 'http://', 'http://%zz@proxy', '://'])(
   },
 )
 
-test('proxySettingsOf() takes lower case first, and empty for nothing', () => {
+test('proxySettingsOf() takes capitals first, and empty for nothing', () => {
   const environment = { http_proxy: 'low:1', HTTP_PROXY: 'high:1', HTTPS_PROXY: '', NO_PROXY: 'a,b' }
-  expect(proxySettingsOf(environment)).toEqual({ http: 'low:1', https: undefined, except: 'a,b' })
+  expect(proxySettingsOf(environment)).toEqual({ http: 'high:1', https: undefined, except: 'a,b' })
 })

@@ -14,9 +14,9 @@ interface Exception {
   readonly port: string | undefined
 }
 
-/** The settings of a process, from its environment; lower case comes first, as in curl. */
+/** The settings of a process, from its environment; capitals come first. */
 export function proxySettingsOf(environment: Readonly<Record<string, string | undefined>>): ProxySettings {
-  const read = (name: string) => environment[name.toLowerCase()] || environment[name] || undefined
+  const read = (name: string) => environment[name] || environment[name.toLowerCase()] || undefined
   return { http: read('HTTP_PROXY'), https: read('HTTPS_PROXY'), except: read('NO_PROXY') }
 }
 

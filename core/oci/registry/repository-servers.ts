@@ -162,17 +162,21 @@ class LazyConnection implements AsyncDisposable {
 
   async get(signal: AbortSignal | undefined): Promise<RegistryConnection> {
     this.#opening ??= this.#open(signal)
+    const opening = this.#opening
     try {
-      this.current = await this.#opening
+      this.current = await opening
       return this.current
     } catch (error) {
-      this.#opening = undefined
+      if (this.#opening === opening) this.#opening = undefined
+      // Who began to connect has left; who waited for it has not.
+      if (hasCode(error, 'oci.cancelled') && signal?.aborted !== true) return this.get(signal)
       throw error
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.current?.[Symbol.asyncDispose]()
+    const connection = await this.#opening?.catch(() => undefined)
+    await connection?.[Symbol.asyncDispose]()
   }
 }
 
