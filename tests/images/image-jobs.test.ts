@@ -15,6 +15,8 @@ import { EventHub } from '../../core/runtime/event-hub.ts'
 import { Images } from '../../core/runtime/images.ts'
 import { Jobs } from '../../core/runtime/jobs.ts'
 import { hexOf, type MadeImage, makeImage, readLayout, skopeoCopy } from './made-images.ts'
+import { makeSigningKey, type SigningKey, signSimply, simplePayload } from './made-signatures.ts'
+import { digestOf, makeArtifact, signatureTag, simpleLayers } from './pushed-artifacts.ts'
 import { type ScriptedRegistry, startScriptedRegistry } from './scripted-registry.ts'
 
 let folder: string
@@ -188,6 +190,57 @@ describe('a pull', () => {
     await expect(
       images.verify({ image: reference, plainHttp: false, trustedRealms: [] }, AbortSignal.timeout(20_000)),
     ).rejects.toThrow(coded('oci.not-signed'))
+  })
+})
+
+describe('verify', () => {
+  /** A registry whose image is signed with `key`, under the tag that cosign takes. */
+  async function signedRegistry(key: SigningKey): Promise<ScriptedRegistry> {
+    const { entry } = await readLayout(made.layout)
+    const payload = simplePayload('registry.example/team/web', entry.digest)
+    const signature = makeArtifact(simpleLayers([await signSimply(key, payload)]))
+    const contents = new Map<string, Buffer>([
+      [`/v2/team/web/manifests/${signatureTag(entry.digest)}`, signature.manifest],
+      ...signature.blobs.map((bytes) => [`/v2/team/web/blobs/${digestOf(bytes)}`, bytes] as const),
+    ])
+    return startScriptedRegistry(made.layout, ({ url = '' }, response) => {
+      const bytes = contents.get(url)
+      const isImage = url.endsWith('/made') || url.endsWith(entry.digest)
+      if (bytes === undefined && (isImage || !url.includes('/manifests/'))) return false
+      response.writeHead(bytes === undefined ? 404 : 200, {
+        'content-type': 'application/vnd.oci.image.manifest.v1+json',
+      })
+      response.end(bytes)
+      return true
+    })
+  }
+
+  test('of an image that is here or only there, with given keys or those of the settings', async () => {
+    const key = await makeSigningKey(folder)
+    await using registry = await signedRegistry(key)
+    const { entry } = await readLayout(made.layout)
+    const reference = `${registry.host}/team/web:made`
+    const verify = (keys?: string[], image = reference) =>
+      images.verify(
+        { image, plainHttp: false, trustedRealms: [], ...(keys === undefined ? {} : { keys }) },
+        AbortSignal.timeout(20_000),
+      )
+    await expect(verify()).rejects.toThrow(coded('oci.bad-key'))
+    // The signature names another registry: as good as none where the settings do not say otherwise.
+    await expect(verify([key.publicKey])).rejects.toThrow(coded('oci.bad-signature'))
+    await settings({ signatures: { [registry.host]: { keys: [key.publicKey], identity: 'any' } } })
+    const verified = {
+      reference,
+      digest: entry.digest,
+      signatures: [{ format: 'simple-signing', signedReference: 'registry.example/team/web' }],
+    }
+    expect(await verify()).toMatchObject(verified)
+    expect(await verify([key.publicKey])).toMatchObject(verified)
+    await expect(verify([(await makeSigningKey(folder)).publicKey])).rejects.toThrow(
+      coded('oci.bad-signature'),
+    )
+    expect(await reached(images.pull(request(reference)).id)).toMatchObject({ state: 'done' })
+    expect(await verify(undefined, entry.digest.slice('sha256:'.length, 24))).toMatchObject(verified)
   })
 })
 
