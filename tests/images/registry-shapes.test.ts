@@ -1,7 +1,9 @@
 // Images and artifacts of unusual shape, as the distribution-spec's conformance suite has them, generated here; and lists
 // that a registry gives in pages, honest and hostile.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -14,6 +16,7 @@ import { type PullOptions, type PullRequest, pullImage } from '../../core/oci/re
 import { openArtifacts } from '../../core/oci/registry/registry-artifacts.ts'
 import { ImageStore } from '../../core/oci/store/image-store.ts'
 import { makeImage } from './made-images.ts'
+import { makeCertificates, portOf } from './registry-servers.ts'
 import { type Canned, canned, startScriptedRegistry } from './scripted-registry.ts'
 
 const OCI = 'application/vnd.oci.image'
@@ -245,6 +248,35 @@ describe('images', () => {
     )
     await expect(pullTag(content, { foreignLayers: true })).rejects.toThrow(coded('oci.not-found'))
     expect(elsewhere.log).toEqual([])
+  })
+
+  test('that lie elsewhere come from there over HTTPS where that is allowed, without credentials', async () => {
+    const certificates = await makeCertificates(path.join(folder, 'certificates'))
+    const content = new Content()
+    const asked: (string | undefined)[] = []
+    const files = { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }
+    let bytes: string | Buffer = ''
+    const elsewhere = createServer(files, (request, response) => {
+      asked.push(request.headers.authorization)
+      response.end(bytes)
+    })
+    elsewhere.listen(0, '127.0.0.1')
+    await once(elsewhere, 'listening')
+    try {
+      const urls = ['http://127.0.0.1:9/', `https://127.0.0.1:${portOf(elsewhere.address())}/layer`]
+      const layer = content.layer('a', { urls }, `${OCI}.layer.nondistributable.v1.tar+gzip`)
+      content.tag('it', content.image([layer]))
+      const key = `blobs/${layer.descriptor.digest}`
+      bytes = content.answers.get(key)?.body ?? ''
+      content.answers.delete(key)
+      const access = { foreignLayers: true, certificateAuthority: certificates.authority }
+      const credentials = { username: 'a', password: 'b' }
+      expect(await pullTag(content, { ...access, credentials })).toMatchObject({ isNew: true })
+      expect(asked).toEqual([undefined])
+    } finally {
+      elsewhere.closeAllConnections()
+      elsewhere.close()
+    }
   })
 
   test.each<[string, (content: Content) => { digest: Digest }, string, string]>([
