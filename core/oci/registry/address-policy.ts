@@ -5,7 +5,7 @@ import dns from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { OciError } from '../errors.ts'
 
-/** How close to this machine an address is. Never: link-local (cloud metadata), unspecified, multicast. */
+/** How close to this machine an address is. Never: link-local, unspecified, multicast, and where clouds keep secrets. */
 export type Reach = 'public' | 'private' | 'loopback' | 'never'
 
 const RANK: Readonly<Record<Reach, number>> = { public: 0, private: 1, loopback: 2, never: 3 }
@@ -21,6 +21,8 @@ const RANGES: readonly { readonly reach: Reach; readonly ranges: readonly (reado
     },
     {
       reach: 'never',
+      // Also what wraps an IPv4 address in IPv6 and may be unwrapped on the way: deprecated IPv4-compatible (RFC 4291
+      // §2.5.5.1), IPv4-translated (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380).
       ranges: [
         ['0.0.0.0', 8],
         ['169.254.0.0', 16],
@@ -28,6 +30,16 @@ const RANGES: readonly { readonly reach: Reach; readonly ranges: readonly (reado
         ['::', 128],
         ['fe80::', 10],
         ['ff00::', 8],
+        ['::', 96],
+        ['::ffff:0:0:0', 96],
+        ['64:ff9b::', 96],
+        ['64:ff9b:1::', 48],
+        ['2002::', 16],
+        ['2001::', 32],
+        // Metadata services that are not link-local: Azure's wire server, Alibaba's, Amazon's on IPv6.
+        ['168.63.129.16', 32],
+        ['100.100.100.200', 32],
+        ['fd00:ec2::254', 128],
       ],
     },
     {
@@ -53,13 +65,10 @@ const LISTS = RANGES.map(({ reach, ranges }) => {
   return { reach, list }
 })
 
-/** RFC 6052: an IPv4 address behind a NAT64 prefix. */
-const NAT64 = /^64:ff9b::/i
-
 /** How close an address is. IPv4 addresses inside IPv6 ones are seen through. */
 export function reachOf(address: string): Reach {
   const family = isIP(address)
-  if (family === 0 || NAT64.test(address)) return 'never'
+  if (family === 0) return 'never'
   // BlockList sees through IPv4-mapped addresses (::ffff:127.0.0.1) by itself.
   for (const { reach, list } of LISTS) if (list.check(address, family === 6 ? 'ipv6' : 'ipv4')) return reach
   return 'public'

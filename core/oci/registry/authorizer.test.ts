@@ -69,3 +69,16 @@ test('all who are refused at the same time get one token, and who comes late get
     expect(authorizer.header).toBe('Bearer t2')
   })
 })
+
+test('who leaves while a token is fetched takes nobody else along', async () => {
+  await withTokens(300, async ({ authorizer, challenges }) => {
+    const demand = { challenges, refused: undefined, isRepeated: false }
+    const leaving = new AbortController()
+    const first = authorizer.answer({ ...demand, signal: leaving.signal })
+    const second = authorizer.answer(demand)
+    leaving.abort()
+    await expect(first).rejects.toMatchObject({ code: 'oci.cancelled' })
+    await second
+    expect(authorizer.header).toMatch(/^Bearer t/)
+  })
+})

@@ -1,7 +1,7 @@
 // Proves to a registry who asks: with basic authentication, or with a token from the server that the registry names.
 // Tokens are kept until they run out, and got again when the registry no longer takes them.
 
-import { OciError } from '../errors.ts'
+import { hasCode, OciError } from '../errors.ts'
 import type { Challenge } from './challenge.ts'
 import type { HttpClient } from './http-client.ts'
 import { mayReceiveCredentials, parseRealm } from './realm-policy.ts'
@@ -78,7 +78,13 @@ export class Authorizer {
     this.#pending ??= this.#answer(demand).finally(() => {
       this.#pending = undefined
     })
-    await this.#pending
+    try {
+      await this.#pending
+    } catch (error) {
+      // Who began to ask has left; who waited for it has not.
+      if (hasCode(error, 'oci.cancelled') && demand.signal?.aborted !== true) return this.answer(demand)
+      throw error
+    }
   }
 
   /** The error for a request that was refused although everything was tried. `reason` ends the sentence. */
