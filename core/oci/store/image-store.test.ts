@@ -102,6 +102,7 @@ describe('on disk', () => {
     store[Symbol.dispose]()
     await writeFile(path.join(root, 'store/ingest/blob.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.squashfs.tmp-1'), 'half')
+    await writeFile(path.join(root, 'images/x.json'), '{}')
     store = await ImageStore.open(root)
     expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
     expect(await readdir(path.join(root, 'images'))).toEqual([])

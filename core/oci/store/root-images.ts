@@ -45,7 +45,7 @@ export interface ListedRootImage {
   readonly record: RootImageRecord | undefined
   /** Of the image's file. */
   readonly sizeBytes: number
-  /** Whether image and record are there and fit each other. */
+  /** Whether image and record fit each other; a record alone counts as nothing. */
   readonly isSound: boolean
 }
 
@@ -67,7 +67,12 @@ export class RootImages {
     for (const name of await readdir(folder)) {
       if (name.includes(TEMPORARY_MARK)) await rm(path.join(folder, name))
     }
-    return new RootImages(folder, format)
+    const images = new RootImages(folder, format)
+    for (const names of (await images.#files()).values()) {
+      // A crash came before the image got its name.
+      if (isRecordAlone(names)) await images.remove(names)
+    }
+    return images
   }
 
   /** The root image of a manifest, if it is there. */
@@ -140,7 +145,8 @@ export class RootImages {
         names,
         record,
         sizeBytes,
-        isSound: record?.sizeBytes === sizeBytes && names.length === 2,
+        // A record alone: its image may be about to get its name.
+        isSound: isRecordAlone(names) || (record?.sizeBytes === sizeBytes && names.length === 2),
       })
     }
     return images
@@ -200,6 +206,10 @@ export class RootImages {
 
 const RECORD_SUFFIX = '.json'
 const SUFFIXES = ['.squashfs', '.erofs', RECORD_SUFFIX]
+
+function isRecordAlone(names: readonly string[]): boolean {
+  return names.length === 1 && names[0]?.endsWith(RECORD_SUFFIX) === true
+}
 
 async function syncFile(file: string): Promise<void> {
   const handle = await open(file, 'r')
