@@ -2,7 +2,7 @@
 // renamed, and the folder flushed (the order of containerd's content store).
 
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 
 /** Marks a file that is being written; one that is found at the start is left over from a crash. */
@@ -11,6 +11,12 @@ export const TEMPORARY_MARK = '.tmp-'
 /** A name beside `file` that no other writer uses. */
 export function temporaryName(file: string): string {
   return `${file}${TEMPORARY_MARK}${randomBytes(6).toString('hex')}`
+}
+
+/** Removes what writers left in a folder that is theirs alone when they were killed. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (name.includes(TEMPORARY_MARK)) await rm(path.join(folder, name), { recursive: true, force: true })
 }
 
 export interface ReplaceFileOptions {

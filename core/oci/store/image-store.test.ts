@@ -103,9 +103,11 @@ describe('on disk', () => {
     await writeFile(path.join(root, 'store/ingest/blob.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.squashfs.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.json'), '{}')
+    await writeFile(path.join(root, 'store/index.json.tmp-1'), 'half')
     store = await ImageStore.open(root)
     expect(await readdir(path.join(root, 'store/ingest'))).toEqual([])
     expect(await readdir(path.join(root, 'images'))).toEqual([])
+    expect(existsSync(path.join(root, 'store/index.json.tmp-1'))).toBe(false)
     expect(await blobCount()).toBe(3)
   })
 

@@ -8,7 +8,7 @@ import { constants } from 'node:fs'
 import { access, open, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { replaceFile } from '../../durable-file.ts'
+import { removeTemporaries, replaceFile } from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
 import { fromDiskError, hasCode, OciError } from '../errors.ts'
 import { formatReference, type ImageReference, parseReference } from '../reference.ts'
@@ -63,6 +63,7 @@ export class LayoutIndex {
    * layout; a damaged index is told by whatever reads it, so that `check` can get at the store.
    */
   static async open(folder: string): Promise<LayoutIndex> {
+    await removeTemporaries(folder)
     await requireLayoutVersion(folder)
     const index = new LayoutIndex(folder)
     // Careful: an index that is missing is not the same as none yet.
