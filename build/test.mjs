@@ -3,8 +3,16 @@ import { setUpAndRun } from './setup.mjs'
 
 /** Real registries, real image tools, real compressors, a real browser: what the tests hold us against. */
 const testPackages = [
-  ...['skopeo', 'umoci', 'docker-registry', 'openssl'],
-  ...['squashfs-tools', 'squashfs-tools-ng', 'busybox-static', 'attr', 'libarchive-tools', 'python3'],
+  ...['skopeo', 'umoci', 'buildah', 'docker-registry', 'openssl'],
+  ...[
+    'squashfs-tools',
+    'squashfs-tools-ng',
+    'erofs-utils',
+    'busybox-static',
+    'attr',
+    'libarchive-tools',
+    'python3',
+  ],
   ...['zstd', 'lz4', 'qemu-utils', 'util-linux'],
   ...['chromium', 'chromium-sandbox', 'fonts-inter', 'fonts-jetbrains-mono'],
 ]

@@ -14,14 +14,16 @@ export function parseStrictJson(bytes: Uint8Array, what: string): unknown {
   } catch (error) {
     throw new OciError('oci.corrupt-image', `Cannot read ${what}: it is not valid JSON`, { cause: error })
   }
-  refuseDuplicateKeys(text, what)
-  return value
+  const key = duplicateKey(text, what)
+  if (key === undefined) return value
+  throw new OciError('oci.corrupt-image', `Cannot read ${what}: the key "${key}" occurs twice in one object`)
 }
 
 /** Tokens of a text that JSON.parse accepted: strings, and the punctuation that matters here. */
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:]/g
 
-function refuseDuplicateKeys(text: string, what: string): void {
+/** A key that occurs twice in one object of a text that JSON.parse accepts. Throws `oci.limit` on nesting. */
+export function duplicateKey(text: string, what: string): string | undefined {
   // One entry for each open object (its keys so far) or array (undefined).
   const open: (Set<string> | undefined)[] = []
   let lastString: string | undefined
@@ -44,13 +46,9 @@ function refuseDuplicateKeys(text: string, what: string): void {
     } else if (token === ':' && lastString !== undefined) {
       const keys = open.at(-1)
       const key: string = JSON.parse(lastString)
-      if (keys?.has(key) === true) {
-        throw new OciError(
-          'oci.corrupt-image',
-          `Cannot read ${what}: the key "${key}" occurs twice in one object`,
-        )
-      }
+      if (keys?.has(key) === true) return key
       keys?.add(key)
     }
   }
+  return undefined
 }

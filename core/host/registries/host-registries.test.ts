@@ -113,6 +113,7 @@ describe('HostRegistries', () => {
 describe('an error in the settings', () => {
   it.each([
     ['{"registries": {', 'JSON'],
+    ['{"signatures": {"*": "reject", "*": "accept"}}', '"*" occurs twice'],
     [{ registry: {} }, 'registry'],
     [
       { registries: { 'docker.io': { mirrors: [{ host: 'http://mirror' }] } } },

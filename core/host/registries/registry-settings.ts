@@ -7,6 +7,7 @@ import { BulkheadError } from '../../errors.ts'
 import { hasCode } from '../../oci/errors.ts'
 import { canonicalRepository } from '../../oci/signatures/canonical-repository.ts'
 import { isScope, signaturePoliciesSchema } from '../../oci/signatures/policy.ts'
+import { duplicateKey } from '../../oci/strict-json.ts'
 import { HostError } from '../errors.ts'
 import { isHostName } from './host-name.ts'
 
@@ -70,6 +71,9 @@ export async function readRegistrySettings(file: string): Promise<RegistrySettin
   } catch (error) {
     throw badSettings(file, error instanceof Error ? error.message : String(error))
   }
+  // JSON.parse keeps the last: of two rules for one name the stricter could get lost.
+  const twice = duplicateKey(text, `the settings in ${file}`)
+  if (twice !== undefined) throw badSettings(file, `"${twice}" occurs twice in one place`)
   const result = registrySettings.safeParse(document)
   if (result.success) return result.data
   const [issue] = result.error.issues

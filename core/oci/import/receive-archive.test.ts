@@ -5,6 +5,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { digestOf } from '../digest.ts'
+import { symlink as symlinkMember, tarOf } from '../layer/testing/tar-writer.ts'
 import { BlobStore } from '../store/blob-store.ts'
 import { receiveArchive } from './receive-archive.ts'
 
@@ -113,6 +114,16 @@ test('an archive with one file twice, or with holes, is refused', async () => {
   await expect(receiveArchive(Readable.from([pack('--sparse')]), blobs)).rejects.toThrow(
     coded('oci.bad-archive'),
   )
+  expect(await leftovers()).toEqual([])
+})
+
+test('names that take more than an honest archive needs are refused', async () => {
+  const target = `${'d/'.repeat(500_000)}x`
+  const links = Array.from({ length: 17 }, (_, index) => symlinkMember(`link-${index}`, target))
+  await expect(receiveArchive(Readable.from([tarOf(links)]), blobs)).rejects.toMatchObject({
+    code: 'oci.limit',
+    data: { which: 'layerIndexBytes' },
+  })
   expect(await leftovers()).toEqual([])
 })
 

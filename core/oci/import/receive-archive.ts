@@ -20,6 +20,8 @@ export interface ReceiveOptions {
 }
 
 const ACTION = 'import the archive'
+/** An image archive has short names and few of them; a layer may have many more. */
+const NAMES_BYTES = 16 * 1024 * 1024
 
 /**
  * Receives a tar archive, which may be compressed as a whole (`docker save | gzip`).
@@ -51,7 +53,7 @@ export async function receiveArchive(
 
 async function readMembers(bytes: AsyncIterable<Uint8Array>, folder: string): Promise<ReceivedArchive> {
   await using receiver = new MemberReceiver(folder)
-  const parser = new TarParser('the archive', receiver)
+  const parser = new TarParser('the archive', receiver, NAMES_BYTES)
   for await (const chunk of bytes) {
     parser.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length))
     // The parser hands pieces out at once; they are written before the next bytes are taken.

@@ -72,6 +72,7 @@ export class TarParser {
   #zeroBlocks = 0
   #entryCount = 0
   #indexBytes = 0
+  readonly #indexLimitBytes: number
   #metadata = Buffer.alloc(0)
   #metadataFlag = ''
   #globals: ReadonlyMap<ByteString, Buffer> = NO_RECORDS.values
@@ -81,9 +82,11 @@ export class TarParser {
   #pending: PendingFile | null = null
   #expander: SparseExpander | null = null
 
-  constructor(layerName: string, handler: TarHandler) {
+  /** `indexBytes` bounds the names, link targets and attributes of all entries together. */
+  constructor(layerName: string, handler: TarHandler, indexBytes: number = TAR_LIMITS.indexBytes) {
     this.#layerName = layerName
     this.#handler = handler
+    this.#indexLimitBytes = indexBytes
   }
 
   /** Takes the next bytes of the archive. Throws `oci.corrupt-layer` or `oci.limit` (data: which). */
@@ -300,8 +303,10 @@ export class TarParser {
     for (const [name, value] of xattrs ?? []) this.#indexBytes += name.length + value.length
     if (this.#entryCount > LIMITS.layerEntries)
       throw this.#limit('layerEntries', `it has more than ${LIMITS.layerEntries} entries`)
-    if (this.#indexBytes > TAR_LIMITS.indexBytes)
-      throw this.#limit('layerIndexBytes', 'its names and attributes take more than 256 MiB')
+    if (this.#indexBytes > this.#indexLimitBytes) {
+      const limitMiB = this.#indexLimitBytes / 2 ** 20
+      throw this.#limit('layerIndexBytes', `its names and attributes take more than ${limitMiB} MiB`)
+    }
   }
 
   #limit(which: string, reason: string): OciError {
