@@ -140,9 +140,15 @@ export class StoreTrial implements AsyncDisposable {
   async killAfter(delayMs: number): Promise<void> {
     const pid = (await this.worker.start()) ?? 0
     const work = Promise.allSettled([this.pullAndBuild()])
-    const timer = setTimeout(() => process.kill(pid, 'SIGKILL'), delayMs)
+    let isKilled = false
+    const timer = setTimeout(() => {
+      isKilled = true
+      process.kill(pid, 'SIGKILL')
+    }, delayMs)
     await work
     clearTimeout(timer)
+    // The work may have ended just before: then the death is still to be noticed.
+    if (isKilled) await Promise.allSettled([this.worker.list()])
   }
 
   /** How long pulling and building takes when nobody disturbs it. */
