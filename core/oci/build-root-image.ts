@@ -5,7 +5,7 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncFolder, temporaryName } from '../durable-file.ts'
-import { parseDigest } from './digest.ts'
+import { isDigest, parseDigest } from './digest.ts'
 import { cancelled, fromDiskError, OciError, throwIfCancelled } from './errors.ts'
 import { inParallel } from './in-parallel.ts'
 import { layerName } from './layer/read-layer.ts'
@@ -39,7 +39,7 @@ export interface BuildRootImageOptions {
   readonly onProgress?: ((progress: BuildProgress) => void) | undefined
 }
 
-/** `unpack`: bytes of layers as stored, those with a segment count at once. `write`: bytes of the image's contents. */
+/** `unpack`: bytes of layers as stored, those with a segment count from the start. `write`: bytes of the image's contents. */
 export interface BuildProgress {
   readonly phase: 'unpack' | 'merge' | 'write' | 'sync'
   readonly bytesDone: number
@@ -91,8 +91,12 @@ async function openAll(
   stack: AsyncDisposableStack,
 ): Promise<OpenLayer[]> {
   const bytesTotal = layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  const bytesRead = layers.map(() => 0)
+  const bytesRead: number[] = []
+  for (const { diffId, sizeBytes } of layers)
+    bytesRead.push(isDigest(diffId) && (await segments.stat(diffId)) !== undefined ? sizeBytes : 0)
   const note = (position: number, bytes: number) => {
+    // A layer may be read again from its beginning: what was reported stays true of the job.
+    if (bytes <= (bytesRead[position] ?? 0)) return
     bytesRead[position] = bytes
     const bytesDone = bytesRead.reduce((sum, some) => sum + some, 0)
     onProgress?.({ phase: 'unpack', bytesDone, bytesTotal })

@@ -14,13 +14,16 @@ interface LayerState {
 type LayerId = Pick<Descriptor, 'digest'>
 
 /**
- * Adds up what the layers report. While bytes come the phase is the one given, and the bytes are those that came; when
- * all are here and some have still to be unpacked it is `unpack`, and the bytes are those that were unpacked.
+ * Adds up what the layers report. While bytes come the phase is the one given, and the bytes are those that came; from
+ * when all are here and some have still to be unpacked it is `unpack`, and the bytes are those that were unpacked. Within
+ * a phase they never become fewer: what starts over stands still until it is further than it was.
  */
 export class LayerTracker {
   readonly #layers = new Map<string, LayerState>()
   readonly #phase: ProgressPhase
   readonly #report: OnProgress
+  /** Stays: nothing comes any more. */
+  #isUnpacking = false
 
   constructor(layers: readonly Descriptor[], phase: ProgressPhase, report: OnProgress) {
     for (const { digest, size } of layers) {
@@ -36,31 +39,46 @@ export class LayerTracker {
     this.#report = report
   }
 
-  /** The layer was there before. */
-  present(layer: LayerId): void {
-    this.#change(layer, (state) => finish(state, 'present'))
+  /** The layer was there before. Without its segment the build has still to unpack it, and goes on with the count. */
+  present(layer: LayerId, { isUnpacked }: { readonly isUnpacked: boolean }): void {
+    this.#change(layer, (state) => {
+      state.receivedBytes = state.sizeBytes
+      state.unpackedBytes = isUnpacked ? state.sizeBytes : 0
+      state.state = 'present'
+    })
   }
 
   /** So many bytes of the layer are here. */
   received(layer: LayerId, receivedBytes: number): void {
-    this.#change(layer, (state) => Object.assign(state, { receivedBytes, state: 'active' }))
+    this.#change(layer, (state) => {
+      if (!isComing(state)) return
+      state.receivedBytes = Math.max(state.receivedBytes, receivedBytes)
+      state.state = 'active'
+    })
   }
 
   /** The layer is here as a whole. */
   brought(layer: LayerId): void {
-    this.#change(layer, (state) =>
-      Object.assign(state, { receivedBytes: state.sizeBytes, state: 'unpacking' }),
-    )
+    this.#change(layer, (state) => {
+      state.receivedBytes = state.sizeBytes
+      state.state = 'unpacking'
+    })
   }
 
   /** So many of the layer's bytes have been unpacked. */
   unpacked(layer: LayerId, unpackedBytes: number): void {
-    this.#change(layer, (state) => Object.assign(state, { unpackedBytes }))
+    this.#change(layer, (state) => {
+      state.unpackedBytes = Math.max(state.unpackedBytes, unpackedBytes)
+    })
   }
 
   /** The layer is here and unpacked. */
   done(layer: LayerId): void {
-    this.#change(layer, (state) => finish(state, 'done'))
+    this.#change(layer, (state) => {
+      state.receivedBytes = state.sizeBytes
+      state.unpackedBytes = state.sizeBytes
+      state.state = 'done'
+    })
   }
 
   #change({ digest }: LayerId, change: (state: LayerState) => void): void {
@@ -72,11 +90,10 @@ export class LayerTracker {
 
   #progress(): ImageProgress {
     const states = [...this.#layers.values()]
-    const isComing = states.some(({ state }) => state === 'waiting' || state === 'active')
-    const isUnpacking = !isComing && states.some(({ state }) => state === 'unpacking')
-    const bytes = states.map((state) => (isUnpacking ? state.unpackedBytes : state.receivedBytes))
+    this.#isUnpacking ||= !states.some(isComing) && states.some(({ state }) => state === 'unpacking')
+    const bytes = states.map((state) => (this.#isUnpacking ? state.unpackedBytes : state.receivedBytes))
     return {
-      phase: isUnpacking ? 'unpack' : this.#phase,
+      phase: this.#isUnpacking ? 'unpack' : this.#phase,
       bytesDone: sum(bytes),
       bytesTotal: sum(states.map(({ sizeBytes }) => sizeBytes)),
       layers: states.map(toProgress),
@@ -84,10 +101,8 @@ export class LayerTracker {
   }
 }
 
-function finish(state: LayerState, how: 'done' | 'present'): void {
-  state.receivedBytes = state.sizeBytes
-  state.unpackedBytes = state.sizeBytes
-  state.state = how
+function isComing({ state }: LayerState): boolean {
+  return state === 'waiting' || state === 'active'
 }
 
 function toProgress({ digest, sizeBytes, receivedBytes, unpackedBytes, state }: LayerState): LayerProgress {

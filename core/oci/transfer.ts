@@ -65,12 +65,12 @@ export async function transferImage(
   const missing: MissingLayer[] = []
   let neededBytes = 0
   for (const descriptor of layers) {
-    if (await store.blobs.has(descriptor)) {
-      tracker.present(descriptor)
-      continue
-    }
     const diffId = diffIds[manifest.layers.findIndex(({ digest }) => digest === descriptor.digest)]
     if (diffId === undefined) continue
+    if (await store.blobs.has(descriptor)) {
+      tracker.present(descriptor, { isUnpacked: (await store.segments.stat(diffId)) !== undefined })
+      continue
+    }
     missing.push({ descriptor, diffId, name: `layer ${shortDigest(descriptor.digest)} of ${name}` })
     neededBytes += descriptor.size - (await store.blobs.partBytes(descriptor.digest))
   }

@@ -172,7 +172,7 @@ describe('an open registry on loopback', () => {
     })
     expect(seen[0]?.phase).toBe('resolve')
     const last = seen.at(-1)
-    expect(last).toMatchObject({ phase: 'download', bytesDone: last?.bytesTotal })
+    expect(last).toMatchObject({ phase: 'unpack', bytesDone: last?.bytesTotal })
     expect(last?.layers.map(({ state }) => state)).toEqual(['done', 'done'])
   })
 

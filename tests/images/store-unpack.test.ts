@@ -48,6 +48,16 @@ beforeEach(async () => {
 
 afterEach(() => store[Symbol.dispose]())
 
+/** Bytes may only become fewer with a phase, and a phase that is over does not come again. */
+function expectTruthful(seen: readonly ImageProgress[]): void {
+  const changes = seen.filter(({ phase }, position) => phase !== seen[position - 1]?.phase)
+  expect(changes.map(({ phase }) => phase)).toEqual([...new Set(seen.map(({ phase }) => phase))])
+  for (const { phase } of changes) {
+    const done = seen.filter((progress) => progress.phase === phase).map(({ bytesDone }) => bytesDone)
+    expect(done).toEqual(done.toSorted((one, other) => one - other))
+  }
+}
+
 const segments = () => path.join(root, 'store/layers')
 const coded = (code: string) => expect.objectContaining({ code })
 
@@ -110,11 +120,14 @@ test('a download that turns out wrong is repeated, and so is what was made of it
       response.end(bytes)
     }),
   )
-  await pullImage({ reference: `${registry.host}/web:made` }, store)
+  const seen: ImageProgress[] = []
+  const onProgress = (progress: ImageProgress) => seen.push(progress)
+  await pullImage({ reference: `${registry.host}/web:made` }, store, { onProgress })
   expect(requests).toBe(2)
   expect((await store.check({})).problems).toEqual([])
-  const image = await new RootImageBuilder(store).ensure(`${registry.host}/web:made`, {})
+  const image = await new RootImageBuilder(store).ensure(`${registry.host}/web:made`, { onProgress })
   expect(image.record.entries).toBeGreaterThan(0)
+  expectTruthful(seen)
 })
 
 test('a layer that is not what the config says fails the pull by its name, and no image is there', async () => {
