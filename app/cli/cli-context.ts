@@ -41,15 +41,18 @@ export class CliContext implements AsyncDisposable {
   }
 
   /**
-   * Runs `work`; its signal is aborted when the user wants out, and then it fails with `cli.interrupted` and with
-   * `sentence`, which says what becomes of the work.
+   * Runs `work`; its signal is aborted when the user wants out, and then it fails with `cli.interrupted`. `describe` makes
+   * the sentence out of what the work failed with: what has become of it.
    */
-  async interruptible<T>(work: (signal: AbortSignal) => Promise<T>, sentence = 'Interrupted'): Promise<T> {
+  async interruptible<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    describe: (failure: unknown) => string = () => 'Interrupted',
+  ): Promise<T> {
     const abort = new AbortController()
     let interruption: CliError | undefined
     const interrupt = (signal: NodeJS.Signals) => {
       if (interruption !== undefined) this.process.exit(130) // Asked twice: without waiting for anybody.
-      interruption = new CliError('cli.interrupted', sentence, { data: { signal } })
+      interruption = new CliError('cli.interrupted', 'Interrupted', { data: { signal } })
       abort.abort(interruption)
     }
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -57,7 +60,9 @@ export class CliContext implements AsyncDisposable {
     try {
       return await work(abort.signal)
     } catch (error) {
-      throw interruption ?? error
+      // Where work inside this one was interrupted too, that says more.
+      if (interruption === undefined || isInterruption(error)) throw error
+      throw new CliError('cli.interrupted', describe(error), { data: interruption.data, cause: error })
     } finally {
       for (const signal of signals) this.process.off(signal, interrupt)
     }
@@ -76,6 +81,10 @@ export class CliContext implements AsyncDisposable {
     ])
     return await connectCore(await resolveTarget({ host: this.host, environment: this.environment, findLab }))
   }
+}
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof CliError && error.code === 'cli.interrupted'
 }
 
 /** Resolves when `text` is with the operating system; rejects with its error. */

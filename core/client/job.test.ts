@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Job } from '../api/methods.ts'
 import { connectCore } from './core-client.ts'
-import { waitForJob } from './job.ts'
+import { isLeftToOthers, waitForJob } from './job.ts'
 import { type Script, startScriptedCore } from './scripted-core.fixture.ts'
 
 let stack = new AsyncDisposableStack()
@@ -75,11 +75,17 @@ describe('waitForJob()', () => {
     await expect(waitForJob(client, 'j1')).rejects.toMatchObject(error)
   })
 
-  it('leaves the job when it is given up', async () => {
-    const { core, client } = await connectTo({ 'jobs.get': () => job(), 'jobs.leave': () => ({}) })
+  it.each([
+    [{ ended: true }, false],
+    [{ ended: false }, true],
+    [{}, undefined],
+  ])('leaves the job when it is given up, and knows what %j means', async (left, isLeft) => {
+    const { core, client } = await connectTo({ 'jobs.get': () => job(), 'jobs.leave': () => left })
     const abort = new AbortController()
     const waiting = waitForJob(client, 'j1', { signal: abort.signal, onProgress: () => abort.abort() })
-    await expect(waiting).rejects.toMatchObject({ code: 'client.cancelled' })
+    const failure: unknown = await waiting.catch((error: unknown) => error)
+    expect(failure).toMatchObject({ code: 'client.cancelled' })
+    expect(isLeftToOthers(failure)).toBe(isLeft)
     expect(core.calls.at(-1)).toEqual({ method: 'jobs.leave', params: { job: 'j1' } })
   })
 

@@ -1,7 +1,7 @@
 // Waiting for a job of the core host (a pull, an import, an export) with its progress.
 import type { Job } from '../api/methods.ts'
 import type { CallOptions, CoreClient } from './core-client.ts'
-import { clientError, coreErrorFromBody } from './core-error.ts'
+import { CoreError, clientError, coreErrorFromBody } from './core-error.ts'
 
 export interface JobOptions extends CallOptions {
   /** Told every state that is seen, the last one too. */
@@ -10,7 +10,8 @@ export interface JobOptions extends CallOptions {
 
 /**
  * Waits until a job is done and returns its last state. Rejects with the job's own error where it failed.
- * Aborting leaves the job: it ends at the core host too, unless somebody else asked for the same.
+ * Aborting leaves the job: it ends at the core host too, unless somebody else asked for the same. Then it rejects with
+ * `client.cancelled`; `isLeftToOthers` says which it was.
  */
 export async function waitForJob(client: CoreClient, id: string, options: JobOptions = {}): Promise<Job> {
   const { signal, onProgress } = options
@@ -41,11 +42,25 @@ export async function waitForJob(client: CoreClient, id: string, options: JobOpt
     const fallback = { code: 'client.cancelled', message: `${job.title}: ${job.state}` }
     throw coreErrorFromBody(job.error, fallback)
   } catch (error) {
-    if (signal?.aborted) await client.request('jobs.leave', { job: id }).catch(() => {})
-    throw error
+    if (!signal?.aborted) throw error
+    const left = await client.request('jobs.leave', { job: id }).catch(() => undefined)
+    throw clientError('client.cancelled', 'The job was given up', {
+      cause: error,
+      ...(left === undefined ? {} : { data: left }),
+    })
   } finally {
     signal?.removeEventListener('abort', onAbort)
   }
+}
+
+/**
+ * Of what `waitForJob` rejected with after an abort: whether the job goes on for others. False where it has ended,
+ * undefined where that is not known.
+ */
+export function isLeftToOthers(error: unknown): boolean | undefined {
+  const isGivenUp = error instanceof CoreError && error.code === 'client.cancelled'
+  const ended = isGivenUp ? error.data?.ended : undefined
+  return typeof ended === 'boolean' ? !ended : undefined
 }
 
 async function lost(client: CoreClient): Promise<never> {

@@ -29,13 +29,13 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
     'host.dmesg': () => ({ text: hypervisor.readConsole() }),
     'images.list': () => images.list(),
     'images.inspect': ({ image }) => images.inspect(image),
-    'images.pull': (params) => ({ job: images.pull(params).id }),
-    'images.import': (params) => {
-      const { job, session } = images.import(params)
+    'images.pull': (params, { caller }) => ({ job: images.pull(params, caller).id }),
+    'images.import': (params, { caller }) => {
+      const { job, session } = images.import(params, caller)
       return { job: job.id, ticket: tickets.issue(session) }
     },
-    'images.export': (params) => {
-      const { job, session } = images.export(params)
+    'images.export': (params, { caller }) => {
+      const { job, session } = images.export(params, caller)
       return { job: job.id, ticket: tickets.issue(session) }
     },
     'images.tag': async ({ image, name }) => ({ reference: await images.tag(image, name) }),
@@ -76,10 +76,7 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
     'streams.open': async (params) => ({ ticket: tickets.issue(await openStream(guests, params)) }),
     'jobs.list': () => jobs.list(),
     'jobs.get': ({ job }) => jobs.get(job),
-    'jobs.leave': ({ job }) => {
-      jobs.leave(job)
-      return done
-    },
+    'jobs.leave': ({ job }, { caller }) => ({ ended: jobs.leave(job, caller) }),
     'jobs.cancel': ({ job }) => {
       jobs.cancel(job)
       return done

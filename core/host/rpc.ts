@@ -21,6 +21,8 @@ import { HostError } from './errors.ts'
 export interface CallContext {
   /** Aborted when the client cancels the call or goes away. */
   readonly signal: AbortSignal
+  /** Stands for the connection: the same object in all of its calls, and in no other's. */
+  readonly caller: object
   /** Sends events to this client until it goes away; returns the revision before the first one. */
   subscribe(): number
 }
@@ -55,6 +57,7 @@ const changesNothing: ReadonlySet<MethodName> = new Set([
 /** Serves `socket` until it closes. */
 export function serveRpc(socket: Socket, role: Role, options: RpcOptions): Promise<void> {
   const gone = new AbortController()
+  const caller = {}
   const connection = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket))
   let unsubscribe: (() => void) | undefined
   const subscribe = () => {
@@ -71,6 +74,7 @@ export function serveRpc(socket: Socket, role: Role, options: RpcOptions): Promi
     try {
       return await dispatch(method, params, role, options.handlers, {
         signal: AbortSignal.any([gone.signal, call.signal]),
+        caller,
         subscribe,
       })
     } catch (error) {

@@ -177,6 +177,24 @@ describe('CoreServer', () => {
     await server.close()
   })
 
+  it('knows the calls of one connection from those of another', async () => {
+    const callers: object[] = []
+    const server = await start({
+      'jobs.leave': (_params, { caller }) => {
+        callers.push(caller)
+        return { ended: false }
+      },
+    })
+    const target = { kind: 'socket', socketPath, label: 'the test' } as const
+    const [one, other] = [await connectCore(target), await connectCore(target)]
+    for (const client of [one, one, other]) await client.request('jobs.leave', { job: 'j' })
+    expect(callers[1]).toBe(callers[0])
+    expect(callers[2]).not.toBe(callers[0])
+    one[Symbol.dispose]()
+    other[Symbol.dispose]()
+    await server.close()
+  })
+
   it('sends events in order to those who asked', async () => {
     const server = await start()
     const client = await connectCore({ kind: 'socket', socketPath, label: 'the test' })

@@ -16,7 +16,7 @@ import type { StreamSession } from './broker/stream-session.ts'
 import { GuestError } from './errors.ts'
 import type { EventHub } from './event-hub.ts'
 import { ImageAnnouncements } from './image-announcements.ts'
-import type { Jobs } from './jobs.ts'
+import type { Asker, Jobs } from './jobs.ts'
 import type { RegistryDirectory } from './registry-directory.ts'
 
 export interface ImagesOptions {
@@ -54,13 +54,14 @@ export class Images {
     return this.#options.worker.rootImage(key, { signal })
   }
 
-  /** Starts a pull, or joins one of the same image by the same means that is running. */
-  pull(request: ParsedParamsOf<'images.pull'>): Job {
+  /** Starts a pull, or joins one of the same image by the same means that is running. `asker` may leave it. */
+  pull(request: ParsedParamsOf<'images.pull'>, asker?: Asker): Job {
     const { jobs, worker, registries } = this.#options
     return jobs.start({
       kind: 'pull',
       title: `Pull ${request.reference}`,
       sharedBy: keyOf('pull', request),
+      asker,
       work: async ({ signal, progress }) => {
         const { reference: asked, platform, ...given } = request
         const { access, signatures } = await registries.resolve(parseReference(asked), given)
@@ -77,13 +78,14 @@ export class Images {
   }
 
   /** A job that waits for an archive on the session's input. */
-  import(request: ParsedParamsOf<'images.import'>): { job: Job; session: StreamSession } {
+  import(request: ParsedParamsOf<'images.import'>, asker?: Asker): { job: Job; session: StreamSession } {
     const { jobs, worker } = this.#options
     const { name, platform, sizeBytes } = request
     const archive = archiveBuffer()
     const job = jobs.start({
       kind: 'import',
       title: name === undefined ? 'Import' : `Import ${name}`,
+      asker,
       work: async ({ signal, progress }) => {
         try {
           const options = { name, platform, sizeBytes, signal, onProgress: progress }
@@ -102,12 +104,16 @@ export class Images {
   }
 
   /** A job that sends images as one archive on the session's output. */
-  export({ images, format }: ParsedParamsOf<'images.export'>): { job: Job; session: StreamSession } {
+  export(
+    { images, format }: ParsedParamsOf<'images.export'>,
+    asker?: Asker,
+  ): { job: Job; session: StreamSession } {
     const { jobs, worker } = this.#options
     const archive = archiveBuffer()
     const job = jobs.start({
       kind: 'export',
       title: `Save ${images.join(', ')}`,
+      asker,
       work: async ({ signal, progress }) => {
         try {
           const write = (bytes: Buffer) => writeArchive(archive, bytes)

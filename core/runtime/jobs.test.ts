@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { CoreEvent } from '../api/methods.ts'
 import { GuestError } from './errors.ts'
 import { EventHub } from './event-hub.ts'
-import { Jobs, type NewJob } from './jobs.ts'
+import { type Asker, Jobs, type NewJob } from './jobs.ts'
 
 function setUp() {
   const events = new EventHub()
@@ -20,8 +20,8 @@ function setUp() {
     })
   return { jobs, seen, clock, ended }
 }
-const pull = (jobs: Jobs, work: NewJob['work'], sharedBy?: string) =>
-  jobs.start({ kind: 'pull', title: 'Pull x', sharedBy, work })
+const pull = (jobs: Jobs, work: NewJob['work'], sharedBy?: string, asker?: Asker) =>
+  jobs.start({ kind: 'pull', title: 'Pull x', sharedBy, asker, work })
 const untilAborted: NewJob['work'] = ({ signal }) =>
   new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason)
@@ -84,17 +84,44 @@ describe('Jobs', () => {
 
   it('is shared by those who ask for the same, until the last of them leaves', async () => {
     const { jobs, ended } = setUp()
-    const { id } = pull(jobs, untilAborted, 'x')
-    expect(pull(jobs, untilAborted, 'x').id).toBe(id)
+    const [first, second] = [{}, {}]
+    const { id } = pull(jobs, untilAborted, 'x', first)
+    expect(pull(jobs, untilAborted, 'x', second).id).toBe(id)
     expect(pull(jobs, untilAborted, 'y').id).not.toBe(id)
     expect(pull(jobs, untilAborted).id).not.toBe(id)
-    jobs.leave(id)
+    expect(jobs.leave(id, first)).toBe(false)
     expect(jobs.get(id).state).toBe('running')
     const over = ended(id)
-    jobs.leave(id)
+    expect(jobs.leave(id, second)).toBe(true)
     expect(pull(jobs, untilAborted, 'x').id).not.toBe(id)
     await over
     expect(jobs.get(id).state).toBe('cancelled')
+  })
+
+  it('counts each who asked once, however often he asks or leaves', async () => {
+    const { jobs, ended } = setUp()
+    const [first, second, stranger] = [{}, {}, {}]
+    const { id } = pull(jobs, untilAborted, 'x', first)
+    pull(jobs, untilAborted, 'x', first)
+    pull(jobs, untilAborted, 'x', second)
+    expect([jobs.leave(id, first), jobs.leave(id, first), jobs.leave(id, stranger)]).toEqual([
+      false,
+      false,
+      false,
+    ])
+    pull(jobs, untilAborted, 'x', second)
+    const over = ended(id)
+    expect([jobs.leave(id, second), jobs.leave(id, stranger)]).toEqual([true, true])
+    await over
+    expect(jobs.leave(id, first)).toBe(true)
+  })
+
+  it('goes on for one who never leaves', () => {
+    const { jobs } = setUp()
+    const asker = {}
+    const { id } = pull(jobs, untilAborted, 'x', asker)
+    pull(jobs, untilAborted, 'x')
+    expect(jobs.leave(id, asker)).toBe(false)
   })
 
   it('begins anew once a shared job is over', async () => {

@@ -10,12 +10,17 @@ export interface JobControl {
   progress(progress: JobProgress): void
 }
 
+/** Whoever asks for jobs, as one object of his own: a connection. */
+export type Asker = object
+
 export interface NewJob {
   readonly kind: JobKind
   /** What a person would call it: `Pull busybox:latest`. */
   readonly title: string
   /** Whoever asks for work of the same key while it runs joins it. Left out: nobody else can. */
   readonly sharedBy?: string | undefined
+  /** Who may leave it. Left out: somebody who never leaves. */
+  readonly asker?: Asker | undefined
   /** Resolves to the references that it brought. */
   readonly work: (control: JobControl) => Promise<readonly string[]>
 }
@@ -25,8 +30,8 @@ interface RunningJob {
   readonly abort: AbortController
   readonly done: Promise<readonly string[]>
   readonly sharedBy: string | undefined
-  /** How many who asked for it have not left. */
-  askers: number
+  /** Those who asked for it and have not left. */
+  readonly askers: Set<Asker>
   lastEventMs: number
   /** For progress that came too soon after the last event. */
   timer: NodeJS.Timeout | undefined
@@ -48,10 +53,11 @@ export class Jobs {
 
   /** Starts a job, or joins the one that does the same. It goes on whether or not who asked is still there. */
   start(request: NewJob): Job {
-    const shared = request.sharedBy === undefined ? undefined : this.#shared.get(request.sharedBy)
-    if (shared === undefined) return this.#start(request).job
-    shared.askers += 1
-    return shared.job
+    const { sharedBy, asker = {} } = request
+    const shared = sharedBy === undefined ? undefined : this.#shared.get(sharedBy)
+    const running = shared ?? this.#start(request)
+    running.askers.add(asker)
+    return running.job
   }
 
   list(): Job[] {
@@ -72,11 +78,14 @@ export class Jobs {
     this.#end(this.#find(id))
   }
 
-  /** Gives a job up for one of those who asked for it: it ends when the last has. */
-  leave(id: string): void {
+  /**
+   * Gives a job up for one of those who asked for it, however often he did: it ends when the last has. Who did not ask, or
+   * has left, leaves nothing. Returns whether it is at its end: false where it goes on for others.
+   */
+  leave(id: string, asker: Asker): boolean {
     const running = this.#find(id)
-    running.askers -= 1
-    if (running.askers <= 0) this.#end(running)
+    if (running.askers.delete(asker) && running.askers.size === 0) this.#end(running)
+    return running.abort.signal.aborted || running.job.state !== 'running'
   }
 
   /** Ends all that runs; resolves when it has ended. */
@@ -100,7 +109,7 @@ export class Jobs {
       job,
       abort,
       sharedBy,
-      askers: 1,
+      askers: new Set(),
       lastEventMs: 0,
       timer: undefined,
       done: Promise.resolve().then(() =>
@@ -148,6 +157,7 @@ export class Jobs {
 
   #finish(running: RunningJob, end: Partial<Job>): void {
     this.#unshare(running)
+    running.askers.clear()
     running.job = { ...running.job, ...end, finishedAt: new Date(this.#now()).toISOString() }
     this.#publish(running)
     const finished = [...this.#jobs.values()].filter(({ job }) => job.state !== 'running')

@@ -100,12 +100,13 @@ describe('a pull', () => {
   test('is one job for all who ask for the same, and goes on until the last has left', async () => {
     await using registry = await slowRegistry()
     const reference = `${registry.host}/web:made`
-    const { id } = images.pull(request(reference))
-    expect(images.pull(request(reference)).id).toBe(id)
+    const leaving = {}
+    const { id } = images.pull(request(reference), leaving)
+    expect(images.pull(request(reference), {}).id).toBe(id)
     const other = images.pull(request(reference, { credentials: { username: 'a', password: 'b' } }))
     expect(other.id).not.toBe(id)
     await registry.asked
-    jobs.leave(id)
+    expect(jobs.leave(id, leaving)).toBe(false)
     registry.go()
     const job = await reached(id)
     expect((await reached(other.id)).state).toBe('done')
@@ -119,11 +120,12 @@ describe('a pull', () => {
   test('ends when all have left, and the next one begins anew', async () => {
     await using registry = await slowRegistry()
     const reference = `${registry.host}/web:made`
-    const { id } = images.pull(request(reference))
-    images.pull(request(reference))
+    const [first, second] = [{}, {}]
+    const { id } = images.pull(request(reference), first)
+    images.pull(request(reference), second)
     await registry.asked
-    jobs.leave(id)
-    jobs.leave(id)
+    expect(jobs.leave(id, first)).toBe(false)
+    expect(jobs.leave(id, second)).toBe(true)
     const again = images.pull(request(reference))
     expect(again.id).not.toBe(id)
     expect((await reached(id)).state).toBe('cancelled')

@@ -83,7 +83,10 @@ describe('bulkhead pull', () => {
     })
   })
 
-  it('leaves the pull at Ctrl+C, and says what becomes of it', async () => {
+  it.each([
+    [true, 'the pull was ended; what has come is kept'],
+    [false, 'others still wait for the pull; it goes on'],
+  ])('leaves the pull at Ctrl+C, and says what has become of it (ended: %j)', async (ended, sentence) => {
     const asked = Promise.withResolvers<void>()
     const { socketPath, calls } = await start({
       methods: {
@@ -93,7 +96,7 @@ describe('bulkhead pull', () => {
           asked.resolve()
           return { ...job, state: 'running' }
         },
-        'jobs.leave': () => ({}),
+        'jobs.leave': () => ({ ended }),
       },
     })
     const { child, finish } = startCommand(['pull', 'app:1'], { socketPath })
@@ -102,8 +105,7 @@ describe('bulkhead pull', () => {
     expect(await finish()).toMatchObject({
       status: 130,
       stdout: '',
-      stderr:
-        'bulkhead: Interrupted: the pull ends, unless somebody else waits for it. What has come is kept\n',
+      stderr: `bulkhead: Interrupted: ${sentence}\n`,
     })
     expect(calls.at(-1)).toEqual({ method: 'jobs.leave', params: { job: 'j' } })
   })

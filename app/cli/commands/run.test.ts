@@ -392,12 +392,15 @@ describe('bulkhead run, of an image that is not there', () => {
         asked.resolve()
         return { ...job, state: 'running' }
       },
-      'jobs.leave': () => ({}),
+      'jobs.leave': () => ({ ended: true }),
     })
     const { child, finish } = startCommand(['run', 'busybox'], { socketPath })
     await asked.promise
     child.kill('SIGINT')
-    expect(await finish()).toMatchObject({ status: 130, stderr: 'bulkhead: Interrupted\n' })
+    expect(await finish()).toMatchObject({
+      status: 130,
+      stderr: 'bulkhead: Interrupted: the pull was ended; what has come is kept\n',
+    })
     expect(calls.at(-1)?.method).toBe('jobs.leave')
   })
 })

@@ -43,7 +43,7 @@ describe('bulkhead save', () => {
   const exporter = async (
     handler: StreamHandler,
     last: Partial<Job> = {},
-    leave: MethodHandler = () => ({}),
+    leave: MethodHandler = () => ({ ended: true }),
   ) => {
     const over = Promise.withResolvers<void>()
     return await start({
@@ -151,7 +151,7 @@ describe('bulkhead save', () => {
       {},
       () => {
         left.resolve()
-        return times === 1 ? {} : new Promise(() => {})
+        return times === 1 ? { ended: true } : new Promise(() => {})
       },
     )
     const { child, finish } = startCommand(['save', '-o', join(files, 'app.tar'), 'a'], { socketPath })

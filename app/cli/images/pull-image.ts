@@ -1,5 +1,5 @@
 // Fetching an image with the user's own credentials, and with progress where a person looks on.
-import { waitForJob } from '../../../core/client/job.ts'
+import { isLeftToOthers, waitForJob } from '../../../core/client/job.ts'
 import type { CliContext } from '../cli-context.ts'
 import { openJobDisplay, type ProgressMode } from '../progress/job-display.ts'
 import { noRegistryOptions, type RegistryOptions, registryAccess } from './registry-options.ts'
@@ -9,8 +9,6 @@ export interface PullOptions {
   readonly platform?: string | undefined
   readonly registry?: RegistryOptions | undefined
 }
-
-const interrupted = 'Interrupted: the pull ends, unless somebody else waits for it. What has come is kept'
 
 /** Pulls an image; returns the references that it brought. */
 export async function pullImage(
@@ -36,5 +34,17 @@ export async function pullImage(
     } finally {
       await display.end()
     }
-  }, interrupted)
+  }, describeInterruption)
+}
+
+/** What has become of a pull that the user interrupted. */
+function describeInterruption(failure: unknown): string {
+  switch (isLeftToOthers(failure)) {
+    case true:
+      return 'Interrupted: others still wait for the pull; it goes on'
+    case false:
+      return 'Interrupted: the pull was ended; what has come is kept'
+    case undefined:
+      return 'Interrupted'
+  }
 }

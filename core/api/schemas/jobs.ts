@@ -55,5 +55,7 @@ export const job = z.strictObject({
 })
 
 export const oneJob = z.strictObject({ job: z.string() })
+/** Whether the job is at its end; false where it goes on for others. */
+export const leftJob = z.strictObject({ ended: z.boolean() })
 export const startedJob = z.strictObject({ job: z.string() })
 export const startedImport = z.strictObject({ job: z.string(), ticket: z.string() })

@@ -39,7 +39,7 @@ import {
   verifiedImage,
   verifyImage,
 } from './images.ts'
-import { job, oneJob, startedImport, startedJob } from './jobs.ts'
+import { job, leftJob, oneJob, startedImport, startedJob } from './jobs.ts'
 import { openedStream, openStream } from './streams.ts'
 
 const done = z.strictObject({})
@@ -75,7 +75,7 @@ export const methodSchemas = {
   'jobs.get': { params: oneJob, result: job },
   /** Ends a job, whoever else waits for it. */
   'jobs.cancel': { params: oneJob, result: done },
-  /** Gives a job up for one of those who asked for it: it ends when nobody else has. */
-  'jobs.leave': { params: oneJob, result: done },
+  /** Gives a job up for the connection that asked for it: it ends when no other has. */
+  'jobs.leave': { params: oneJob, result: leftJob },
   'events.subscribe': { params: nothing, result: subscribed },
 } as const
