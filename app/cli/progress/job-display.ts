@@ -40,7 +40,8 @@ export function progressMode({ progress, quiet }: ProgressOptions): ProgressMode
 /** What `--progress json` writes, for the help of verbs that have it. */
 export const jsonProgressHelp = `With --progress json, stdout has one JSON object a line and nothing else:
   {"type":"progress","phase","bytesDone","bytesTotal","layers":[{"digest","state","bytesDone","bytesTotal"}],"rateLimit"?}
-  {"type":"done","references":[...]}, {"type":"failed","error":{"code","message","hint"?}} or {"type":"cancelled"} at the end`
+  {"type":"done","references":[...],"rateLimit"?}, {"type":"failed","error":{"code","message","hint"?,"data"?}}
+  or {"type":"cancelled"} at the end`
 
 /** Opens the display for a mode; with `auto` a terminal sees lines that change, and a pipe sees nothing. */
 export function openJobDisplay(context: CliContext, mode: ProgressMode): JobDisplay {

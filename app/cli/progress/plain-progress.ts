@@ -3,8 +3,8 @@ import type { Job } from '../../../core/api/methods.ts'
 import { shortId } from '../output/guest-words.ts'
 import { printable } from '../output/printable.ts'
 import { byteSize } from '../output/quantities.ts'
-import { amountWords, layerWords, phaseWords, rateLimitWords, rateWords } from './progress-words.ts'
-import { TransferRate } from './transfer-rate.ts'
+import { PhaseRate } from './phase-rate.ts'
+import { layerWords, phaseWords, rateLimitWords } from './progress-words.ts'
 
 const intervalMs = 5000
 
@@ -12,8 +12,8 @@ export class PlainProgress {
   readonly #note: (line: string) => void
   readonly #now: () => number
   readonly #states = new Map<string, string>()
+  readonly #rate = new PhaseRate()
   #phase = ''
-  #rate = new TransferRate()
   #saidAtMs = 0
 
   constructor(note: (line: string) => void, now: () => number) {
@@ -35,19 +35,13 @@ export class PlainProgress {
 
   async end(): Promise<void> {}
 
-  #sayWhole(title: string, { phase, bytesDone, bytesTotal }: Job['progress']): void {
+  #sayWhole(title: string, progress: Job['progress']): void {
+    const { phase } = progress
     const nowMs = this.#now()
-    if (phase !== this.#phase) this.#rate = new TransferRate()
-    this.#rate.add(nowMs, bytesDone)
+    this.#rate.add(nowMs, progress)
     if (phase === this.#phase && nowMs < this.#saidAtMs + intervalMs) return
     this.#phase = phase
     this.#saidAtMs = nowMs
-    const words = [
-      amountWords(bytesDone, bytesTotal),
-      rateWords(bytesDone, bytesTotal, this.#rate.bytesPerSecond(nowMs)),
-    ]
-    this.#note(
-      [`${printable(title)}: ${phaseWords(phase)}`, ...words.filter((word) => word !== '')].join(' '),
-    )
+    this.#note(`${printable(title)}: ${phaseWords(progress, this.#rate.bytesPerSecond(nowMs))}`)
   }
 }

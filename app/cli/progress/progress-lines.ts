@@ -26,17 +26,10 @@ export function progressLines(
   options: LineOptions,
 ): string[] {
   const most = Math.max(1, options.rows - 1)
-  const { phase, bytesDone, bytesTotal, layers } = progress
-  const words =
-    state === 'running'
-      ? [
-          phaseWords(phase),
-          amountWords(bytesDone, bytesTotal),
-          rateWords(bytesDone, bytesTotal, options.bytesPerSecond()),
-        ]
-      : [state === 'done' ? 'complete' : state]
-  const head = `${printable(title)}: ${words.filter((word) => word !== '').join(' ')}`
-  const { shown, rest } = chooseLayers(layers, most - 1)
+  const endWords = state === 'done' ? 'complete' : state
+  const words = state === 'running' ? phaseWords(progress, options.bytesPerSecond()) : endWords
+  const head = `${printable(title)}: ${words}`
+  const { shown, rest } = chooseLayers(progress.layers, most - 1)
   const lines = [head, ...shown.map((layer) => layerLine(layer, options)), ...rest]
   return lines.slice(0, most).map((line) => cut(line, options.columns - 1))
 }

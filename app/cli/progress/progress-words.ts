@@ -16,6 +16,9 @@ const phases: Readonly<Record<string, string>> = {
   send: 'sending',
 }
 
+/** They count no bytes: what they come with is of the phase before. */
+const phasesWithoutBytes: ReadonlySet<string> = new Set(['start', 'resolve', 'merge', 'sync'])
+
 const layerStates: Readonly<Record<string, string>> = {
   waiting: 'Waiting',
   active: 'Downloading',
@@ -24,8 +27,16 @@ const layerStates: Readonly<Record<string, string>> = {
   present: 'Already exists',
 }
 
-export function phaseWords(phase: string): string {
-  return phases[phase] ?? printable(phase)
+/** `downloading 1MB/3MB 2MB/s 1s`: the phase that a job is in, with its own bytes. */
+export function phaseWords(
+  { phase, bytesDone, bytesTotal }: JobProgress,
+  bytesPerSecond: number | undefined,
+): string {
+  const name = phases[phase] ?? printable(phase)
+  if (phasesWithoutBytes.has(phase)) return name
+  const amount = amountWords(bytesDone, bytesTotal)
+  const rate = rateWords(bytesDone, bytesTotal, bytesPerSecond)
+  return [name, amount, rate].filter((words) => words !== '').join(' ')
 }
 
 export function layerWords(state: string): string {
@@ -38,10 +49,11 @@ export function amountWords(done: number, total: number): string {
   return done > 0 ? byteSize(done) : ''
 }
 
-/** `2.1MB/s 12s`: the rate, and the time left where both are known; nothing where all is there. */
+/** `2.1MB/s 12s`: the rate, and the time left where both are known; nothing where all is there, or nothing is counted. */
 export function rateWords(done: number, total: number, bytesPerSecond: number | undefined): string {
   const leftBytes = total - done
-  if (bytesPerSecond === undefined || (total > 0 && leftBytes <= 0)) return ''
+  const isAll = total > 0 ? leftBytes <= 0 : done === 0
+  if (bytesPerSecond === undefined || isAll) return ''
   const rate = `${byteSize(Math.round(bytesPerSecond))}/s`
   if (leftBytes <= 0 || bytesPerSecond < 1) return rate
   return `${rate} ${shortDuration(leftBytes / bytesPerSecond)}`

@@ -2,6 +2,7 @@
 import type { WriteStream } from 'node:tty'
 import stringWidth from 'string-width'
 import type { Job } from '../../../core/api/methods.ts'
+import { PhaseRate } from './phase-rate.ts'
 import { type Layer, progressLines } from './progress-lines.ts'
 import { rateLimitWords } from './progress-words.ts'
 import { TransferRate } from './transfer-rate.ts'
@@ -16,7 +17,8 @@ export class TerminalProgress {
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   readonly #redraw = () => this.#draw()
-  readonly #rates = new Map<string, TransferRate>()
+  readonly #wholeRate = new PhaseRate()
+  readonly #layerRates = new Map<string, TransferRate>()
   /** Columns of each line that stands on the terminal. */
   #drawnColumns: readonly number[] = []
   #job: Job | undefined
@@ -32,11 +34,9 @@ export class TerminalProgress {
 
   show(job: Job): void {
     const nowMs = this.#now()
-    const { phase, bytesDone, layers } = job.progress
-    if (phase !== this.#job?.progress.phase) this.#rates.delete('')
-    this.#rateOf('').add(nowMs, bytesDone)
-    for (const layer of layers)
-      if (layer.state === 'active') this.#rateOf(layer.digest).add(nowMs, layer.bytesDone)
+    const { layers } = job.progress
+    this.#wholeRate.add(nowMs, job.progress)
+    for (const layer of layers) if (layer.state === 'active') this.#rateOf(layer).add(nowMs, layer.bytesDone)
     if (layers.length > 0) this.#layers = layers
     this.#job = job
     this.#draw()
@@ -60,7 +60,10 @@ export class TerminalProgress {
       {
         columns,
         rows: this.#terminal.rows || 24,
-        bytesPerSecond: (digest = '') => this.#rates.get(digest)?.bytesPerSecond(this.#now()),
+        bytesPerSecond: (digest) =>
+          (digest === undefined ? this.#wholeRate : this.#layerRates.get(digest))?.bytesPerSecond(
+            this.#now(),
+          ),
       },
     )
     // A terminal that became narrower has broken our lines: what was one row may be several now.
@@ -70,9 +73,9 @@ export class TerminalProgress {
     this.#drawnColumns = lines.map((line) => stringWidth(line))
   }
 
-  #rateOf(name: string): TransferRate {
-    const rate = this.#rates.get(name) ?? new TransferRate()
-    this.#rates.set(name, rate)
+  #rateOf({ digest }: Layer): TransferRate {
+    const rate = this.#layerRates.get(digest) ?? new TransferRate()
+    this.#layerRates.set(digest, rate)
     return rate
   }
 }
