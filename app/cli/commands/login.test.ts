@@ -10,10 +10,11 @@ import {
 } from '../../../core/client/scripted-core.fixture.ts'
 import { runCommand, startInTerminal } from '../command-line.fixture.ts'
 
-/** A registry that knows one password. */
+/** Registries that know one password, and one that wants none. */
 const check: MethodHandler = ({ registry, credentials }) => {
   const { password } = credentials as { password?: string }
-  if (password === 'good') return { registry }
+  if (registry === 'open.example') return { registry, login: 'not-wanted' }
+  if (password === 'good') return { registry, login: 'accepted' }
   throw new ScriptedFailure({
     code: 'oci.auth-failed',
     message: `Cannot log in to ${String(registry)}: it refused the credentials`,
@@ -97,6 +98,16 @@ Configure a credential helper to remove this warning: its name as "credsStore" i
       stderr: 'bulkhead: Cannot log in to ghcr.io: it refused the credentials\n',
     })
     expect(() => folder.json(docker)).toThrow('ENOENT')
+  })
+
+  it('keeps what a registry does not ask for, and says so', async () => {
+    const sentence =
+      'bulkhead: open.example asks for no login: it has not checked the credentials, which are kept all the same\n'
+    const { status, stdout, stderr } = await login(['-u', 'me', '--password-stdin', 'open.example'])
+    expect([status, stdout]).toEqual([0, 'Login Succeeded\n'])
+    expect(stderr).toContain(sentence)
+    expect(folder.json(docker)).toEqual({ auths: { 'open.example': authEntry('me:good') } })
+    expect((await login(['open.example'])).stderr).toContain(sentence)
   })
 
   it('warns of a password on the command line', async () => {

@@ -1,7 +1,7 @@
 // `bulkhead login`: credentials are tried, and kept where docker keeps them.
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import type { RegistryCredentials } from '../../../core/api/methods.ts'
+import type { RegistryCredentials, ResultOf } from '../../../core/api/methods.ts'
 import { CoreError } from '../../../core/client/core-error.ts'
 import { findCredentials } from '../../../core/client/credentials/find-credentials.ts'
 import { keepCredentials } from '../../../core/client/credentials/keep-credentials.ts'
@@ -59,9 +59,10 @@ export async function run(context: CliContext, command: Command): Promise<number
   const known =
     stored.credentials !== undefined && 'username' in stored.credentials ? stored.credentials.username : ''
   const credentials = await askForRest(context, { username: options.username, password, known })
-  await check(context, target, credentials, options)
+  const { login } = await check(context, target, credentials, options)
   const { helper } = await keepCredentials(target.location, target.scope, credentials, { environment })
   if (helper === undefined) await context.note(unencrypted(target.location.path))
+  if (login === 'not-wanted') await context.note(unchecked(target))
   await tellOfOther(context, target, options)
   await context.print('Login Succeeded\n')
   return 0
@@ -94,7 +95,8 @@ async function storedAreGood(
     "To log in with a different account, run 'bulkhead logout' first, or name the user with -u",
   )
   try {
-    await check(context, target, credentials, options)
+    const { login } = await check(context, target, credentials, options)
+    if (login === 'not-wanted') await context.note(unchecked(target))
     return true
   } catch (error) {
     const isRefused = error instanceof CoreError && error.code === 'oci.auth-failed'
@@ -122,22 +124,27 @@ async function askForRest(
   return { username, password }
 }
 
-/** Asks the registry, through the core host, whether it takes them. */
+/** Asks the registry, through the core host, whether it takes them. Rejects where it does not. */
 async function check(
   context: CliContext,
   { scope }: LoginTarget,
   credentials: RegistryCredentials,
   options: Options,
-): Promise<void> {
-  await context.interruptible(async (signal) => {
+): Promise<ResultOf<'registries.check'>> {
+  return await context.interruptible(async (signal) => {
     const client = await context.connect()
     const way = await wayTo(scope, await accessOptions(context, options))
-    await client.request(
+    return await client.request(
       'registries.check',
       { registry: registryOfScope(scope), ...way, credentials },
       { signal },
     )
   })
+}
+
+/** They are kept as docker keeps them: the registry may ask another time. */
+function unchecked({ scope }: LoginTarget): string {
+  return `bulkhead: ${registryOfScope(scope)} asks for no login: it has not checked the credentials, which are kept all the same`
 }
 
 function unencrypted(path: string): string {
