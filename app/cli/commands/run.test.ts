@@ -378,6 +378,34 @@ describe('bulkhead run, of an image that is not there', () => {
     ])
   })
 
+  it('sends what was said about the way to the registry', async () => {
+    const { socketPath, calls } = await registry()
+    const words = ['--platform', 'linux/386', '--plain-http', '--trust-realm', 'a.io']
+    await runCommand(['run', '--pull', 'always', ...words, 'busybox'], { socketPath })
+    expect(calls.find(({ method }) => method === 'images.pull')?.params).toEqual({
+      reference: 'busybox',
+      platform: 'linux/386',
+      plainHttp: true,
+      trustedRealms: ['a.io'],
+    })
+  })
+
+  it.each([
+    ['linux/386', ['images.inspect', 'images.pull', 'guests.create']],
+    ['linux/amd64', ['images.inspect', 'guests.create']],
+  ])('pulls it with --platform %s where what is here is for linux/amd64', async (platform, methods) => {
+    const { socketPath, calls } = await coreWith((peer) => peer.exit(exited(0)), {
+      'images.inspect': () => ({ platform: 'linux/amd64' }),
+      'images.pull': () => ({ job: 'j' }),
+      'jobs.get': () => job,
+      'events.subscribe': () => ({ revision: 0 }),
+    })
+    expect((await runCommand(['run', '--platform', platform, 'busybox'], { socketPath })).status).toBe(0)
+    expect(calls.map(({ method }) => method).filter((method) => /^images|create/.test(method))).toEqual(
+      methods,
+    )
+  })
+
   it('passes on why it cannot be pulled', async () => {
     const error = { code: 'oci.offline', message: 'Cannot pull busybox: no network' }
     const { socketPath } = await registry({ 'jobs.get': () => ({ ...job, state: 'failed', error }) })

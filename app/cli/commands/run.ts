@@ -92,8 +92,10 @@ async function create(
   const client = await context.connect()
   // In a script the program's stderr is not the place for anything of ours.
   const isWatched = !options.quiet && context.process.stderr.isTTY
-  const pull = () => pullImage(context, spec.image, { progress: isWatched ? 'auto' : 'quiet' })
-  if (options.pull === 'always') await pull()
+  const { platform } = options
+  const progress = isWatched ? 'auto' : 'quiet'
+  const pull = () => pullImage(context, spec.image, { progress, platform, registry: options })
+  if (options.pull === 'always' || (await isForAnother(context, spec.image, options))) await pull()
   try {
     return await client.request('guests.create', spec)
   } catch (error) {
@@ -102,6 +104,22 @@ async function create(
   }
   await pull()
   return await client.request('guests.create', spec)
+}
+
+/** Whether the image is here and not of the platform that was asked for: then that one is missing. */
+async function isForAnother(
+  context: CliContext,
+  image: string,
+  { platform, pull }: RunOptions,
+): Promise<boolean> {
+  if (platform === undefined || pull !== 'missing') return false
+  const client = await context.connect()
+  try {
+    return (await client.request('images.inspect', { image })).platform !== platform
+  } catch (error) {
+    if (error instanceof CoreError && error.code === 'oci.not-found') return false
+    throw error
+  }
 }
 
 /** Starts the guest. One that is to be removed after its end is removed too if it cannot begin. */

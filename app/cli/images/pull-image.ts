@@ -2,19 +2,19 @@
 import { isLeftToOthers, waitForJob } from '../../../core/client/job.ts'
 import type { CliContext } from '../cli-context.ts'
 import { openJobDisplay, type ProgressMode } from '../progress/job-display.ts'
-import { noRegistryOptions, type RegistryOptions, registryAccess } from './registry-options.ts'
+import { type RegistryOptions, registryAccess } from './registry-options.ts'
 
 export interface PullOptions {
   readonly progress: ProgressMode
   readonly platform?: string | undefined
-  readonly registry?: RegistryOptions | undefined
+  readonly registry: RegistryOptions
 }
 
 /** Pulls an image; returns the references that it brought. */
 export async function pullImage(
   context: CliContext,
   reference: string,
-  { progress, platform, registry = noRegistryOptions }: PullOptions,
+  { progress, platform, registry }: PullOptions,
 ): Promise<readonly string[]> {
   const client = await context.connect()
   return await context.interruptible(async (signal) => {

@@ -16,9 +16,6 @@ export interface RegistryOptions {
   readonly authfile?: string
 }
 
-/** What a verb without these options goes with: what is found for the user. */
-export const noRegistryOptions: RegistryOptions = { plainHttp: false, trustRealm: [] }
-
 export function registryOptions(command: Command): Command {
   return command
     .option('--plain-http', 'speak unencrypted HTTP with the registry', false)

@@ -5,12 +5,13 @@ import { defaultDetachKeys } from '../attach/detach-keys.ts'
 import type { TerminalSize } from '../attach/terminal-mode.ts'
 import { describeExamples } from '../examples.ts'
 import { UsageError } from '../failure.ts'
+import { type RegistryOptions, registryOptions } from '../images/registry-options.ts'
 import { collect } from '../verb-command.ts'
 import { collectEnvironment } from './environment.ts'
 import { parseLabels } from './labels.ts'
 import { parseCpus, parseMemoryMiB } from './resources.ts'
 
-export interface RunOptions {
+export interface RunOptions extends RegistryOptions {
   readonly detach: boolean
   readonly interactive: boolean
   readonly tty: boolean
@@ -28,6 +29,7 @@ export interface RunOptions {
   readonly entrypoint?: string
   readonly label: readonly string[]
   readonly pull: 'missing' | 'always' | 'never'
+  readonly platform?: string
   readonly readOnly: boolean
   readonly mode?: 'pv' | 'pvh'
   readonly kernelArg: readonly string[]
@@ -72,6 +74,7 @@ export function configure(command: Command): void {
         .choices(['missing', 'always', 'never'])
         .default('missing'),
     )
+    .option('--platform <os/arch[/variant]>', "of the image to fetch, in place of the host's own")
     .option('--read-only', "make the guest's root unwritable", false)
     .addOption(new Option('--mode <mode>', 'how Xen runs it: pv (default) or pvh').choices(['pv', 'pvh']))
     .option('--kernel-arg <argument>', "add to the kernel's command line", collect, none)
@@ -82,6 +85,7 @@ export function configure(command: Command): void {
     )
     .option('--cidfile <file>', "write the guest's id to a new file")
     .option('-q, --quiet', 'no progress, no notes', false)
+  registryOptions(command)
   for (const { flags, reason } of refused) command.addOption(refusing(flags, reason))
   describeExamples(
     command,
