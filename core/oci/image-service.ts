@@ -31,7 +31,7 @@ export interface CallContext {
   readonly onProgress: OnProgress
 }
 
-export class ImageService implements Disposable {
+export class ImageService implements AsyncDisposable {
   readonly #store: ImageStore
   readonly #log: (message: string) => void
   readonly #rootImages: RootImageBuilder
@@ -50,8 +50,9 @@ export class ImageService implements Disposable {
     return new ImageService(await ImageStore.open(root, FORMATS[rootImageFormat], log), log)
   }
 
-  [Symbol.dispose](): void {
-    this.#store[Symbol.dispose]()
+  /** Ends the calls' store, with a few seconds for what is about to be finished. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store[Symbol.asyncDispose]()
   }
 
   async list(): Promise<ResultOf<'list'>> {

@@ -37,6 +37,10 @@ const connection = createMessageConnection(
 const log = (message: string) => process.stderr.write(`${message}\n`)
 const lane = new ByteLane(new Socket({ fd: 4, readable: true, writable: true }), log)
 let service: ImageService | undefined
+/** Aborted when the core host is gone. */
+const leaving = new AbortController()
+// Who read it may be gone first.
+process.stderr.on('error', () => {})
 
 type Handler<M extends WorkerMethod> = (
   parameters: ParametersOf[M],
@@ -82,10 +86,15 @@ function leaveRoot(user: string | undefined): void {
   process.setuid?.(uid)
 }
 
-/** The core host is gone. Everything half done is dropped at the next start. */
-function leave(): never {
-  service?.[Symbol.dispose]()
-  process.exit(0)
+/** The core host is gone. Segments that are made get their places; everything half done is dropped at the next start. */
+async function leave(): Promise<void> {
+  if (leaving.signal.aborted) return
+  leaving.abort()
+  try {
+    await service?.[Symbol.asyncDispose]()
+  } finally {
+    process.exit(0)
+  }
 }
 
 function opened(): ImageService {
@@ -100,7 +109,8 @@ function handle<M extends WorkerMethod>(method: M, handler: Handler<M>): void {
     token.onCancellationRequested(() => call.abort())
     using valve = new ProgressValve((progress) => report(connection, parameters, progress))
     try {
-      return await handler(parameters, { signal: call.signal, onProgress: valve.report })
+      const signal = AbortSignal.any([call.signal, leaving.signal])
+      return await handler(parameters, { signal, onProgress: valve.report })
     } catch (error) {
       throw toResponseError(method, error)
     }

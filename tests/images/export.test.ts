@@ -56,7 +56,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  store[Symbol.dispose]()
+  await store[Symbol.asyncDispose]()
   await rm(folder, { recursive: true })
 })
 
@@ -139,7 +139,7 @@ describe('our own import', () => {
   test.each(formats)('of our %s brings the same digests and names', async (format) => {
     const images = ['web:1', 'registry.example:5000/team/other:7', 'packed:1', 'old:1', 'web:2']
     const file = await save(images, format)
-    using again = await ImageStore.open(await mkdtemp(path.join(folder, 'again-')))
+    await using again = await ImageStore.open(await mkdtemp(path.join(folder, 'again-')))
     const names = await importArchive(createReadStream(file), again)
     expect(names.toSorted()).toEqual(
       [
@@ -200,7 +200,7 @@ test('an image that is asked for by its id has no name in the archive', async ()
   const [entry] = JSON.parse(await run('tar', '-xOf', file, 'manifest.json'))
   expect(entry.RepoTags).toBeNull()
   expect(await inspect(`docker-archive:${file}`)).toBeDefined()
-  using again = await ImageStore.open(await mkdtemp(path.join(folder, 'again-')))
+  await using again = await ImageStore.open(await mkdtemp(path.join(folder, 'again-')))
   expect(await importArchive(createReadStream(file), again)).toEqual([
     `docker.io/library/imported:${webDigest.slice(7, 19)}`,
   ])
@@ -235,7 +235,7 @@ describe('a store that is damaged', () => {
     )
 
   test('breaks the archive off at a blob that is not what its name says', async () => {
-    using changed = await damaged(async (file) => {
+    await using changed = await damaged(async (file) => {
       const bytes = await readFile(file)
       bytes[100] = (bytes[100] ?? 0) ^ 1
       await writeFile(file, bytes)
@@ -248,7 +248,7 @@ describe('a store that is damaged', () => {
     ['too long', (file: string) => appendFile(file, 'x')],
     ['gone', (file: string) => rm(file)],
   ])('refuses before the first byte when a blob is %s', async (_, damage) => {
-    using changed = await damaged(damage)
+    await using changed = await damaged(damage)
     const sent: Buffer[] = []
     await expect(
       exportImages(changed, { images: ['web:1'], format: 'oci-archive' }, async (bytes) => {

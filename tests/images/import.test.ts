@@ -44,7 +44,7 @@ beforeEach(async () => {
   store = await ImageStore.open(root)
 })
 
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const archivePath = () => path.join(folder, `${crypto.randomUUID()}.tar`)
 const importFile = (file: string, options?: ImportOptions) =>

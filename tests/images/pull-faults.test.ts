@@ -42,7 +42,7 @@ beforeEach(async () => {
   store = await ImageStore.open(root)
 })
 
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const retryPolicy = { attempts: 3, baseDelayMs: 1, maxDelayMs: 5000 }
 const pull = (host: string, request: Partial<PullRequest> = {}) =>

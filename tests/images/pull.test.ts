@@ -43,7 +43,7 @@ beforeEach(async () => {
   store = await ImageStore.open(root)
 })
 
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const pull = (request: PullRequest) => pullImage(request, store)
 const coded = (code: string) => expect.objectContaining({ code })

@@ -27,7 +27,7 @@ afterAll(() => rm(folder, { recursive: true }))
 beforeEach(async () => {
   store = await ImageStore.open(await mkdtemp(path.join(folder, 'root-')))
 })
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const serve = (script: Script, address?: string) => startScriptedRegistry(made.layout, script, address)
 const pull = (host: string, request: Partial<PullRequest> = {}) =>
@@ -273,7 +273,7 @@ describe('a token server', () => {
 
   test('that has no OAuth 2 gets an identity token as a password', async () => {
     expect(await waysOf({ identityToken: 'i' }, () => true)).toEqual(['POST refresh_token'])
-    store[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
     store = await ImageStore.open(await mkdtemp(path.join(folder, 'root-')))
     expect(await waysOf({ identityToken: 'i' }, (way) => way.startsWith('GET'))).toEqual([
       'POST refresh_token',

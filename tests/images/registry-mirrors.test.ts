@@ -40,7 +40,7 @@ beforeEach(async () => {
   messages = []
   store = await ImageStore.open(await mkdtemp(path.join(folder, 'root-')))
 })
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const serve = (script: Script = () => false) => startScriptedRegistry(made.layout, script)
 const wantsLogin: Script = (request, response) => {

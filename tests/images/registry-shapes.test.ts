@@ -37,7 +37,7 @@ afterAll(() => rm(folder, { recursive: true }))
 beforeEach(async () => {
   store = await ImageStore.open(await mkdtemp(path.join(folder, 'root-')))
 })
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const coded = (code: string) => expect.objectContaining({ code })
 

@@ -71,7 +71,7 @@ beforeEach(async () => {
   store = await ImageStore.open(await mkdtemp(path.join(folder, 'root-')))
 })
 
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 const pull = (request: PullRequest, log?: (message: string) => void) =>
   pullImage(request, store, { retryPolicy, log })

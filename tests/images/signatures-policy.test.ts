@@ -73,7 +73,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await registry[Symbol.asyncDispose]()
-  store[Symbol.dispose]()
+  await store[Symbol.asyncDispose]()
 })
 
 /** Serves what is held; whatever else is asked for by tag is not there. */

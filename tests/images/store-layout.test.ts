@@ -32,7 +32,7 @@ const nothing: Script = () => false
 
 test('skopeo and umoci read what was pulled, and nothing is open to others', async () => {
   const { store, layoutOfStore } = await openStore()
-  using _store = store
+  await using _store = store
   await using registry = await startScriptedRegistry(layout, nothing)
   const { reference } = await pullImage({ reference: `${registry.host}/web:made` }, store)
   const inspected = JSON.parse(await run('skopeo', 'inspect', `oci:${layoutOfStore}:${reference}`))
@@ -51,7 +51,7 @@ test('skopeo and umoci read what was pulled, and nothing is open to others', asy
 
 test('skopeo reads the store while a pull is under way', async () => {
   const { store, layoutOfStore } = await openStore()
-  using _store = store
+  await using _store = store
   const [layer] = (await readLayout(layout)).manifest.layers
   const waiting = Promise.withResolvers<void>()
   const readOn = Promise.withResolvers<void>()
@@ -118,7 +118,7 @@ test('an image whose blobs are named by sha512 is pulled, and other tools find i
     return bytes !== undefined
   })
   const { store, layoutOfStore } = await openStore()
-  using _store = store
+  await using _store = store
   const { reference, digest } = await pullImage({ reference: `${registry.host}/web:made` }, store)
   expect(digest).toBe(manifestDigest)
   expect(await readdir(path.join(layoutOfStore, 'blobs/sha512'))).toHaveLength(manifest.layers.length + 2)
@@ -131,7 +131,7 @@ test('an image whose blobs are named by sha512 is pulled, and other tools find i
 
 test('a blob that other tools damaged is found and fetched again', async () => {
   const { store } = await openStore()
-  using _store = store
+  await using _store = store
   await using registry = await startScriptedRegistry(layout, nothing)
   const reference = `${registry.host}/web:made`
   await pullImage({ reference }, store)

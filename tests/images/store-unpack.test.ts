@@ -46,7 +46,7 @@ beforeEach(async () => {
   store = await ImageStore.open(root)
 })
 
-afterEach(() => store[Symbol.dispose]())
+afterEach(() => store[Symbol.asyncDispose]())
 
 /** Bytes may only become fewer with a phase, and a phase that is over does not come again. */
 function expectTruthful(seen: readonly ImageProgress[]): void {

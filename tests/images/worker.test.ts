@@ -129,6 +129,17 @@ test('errors arrive with their code, hint and data', async () => {
   )
 })
 
+test('a worker that ends has given what it made its place, and the next one finds it', async () => {
+  await importWeb()
+  await worker.rootImage('web:1')
+  await worker[Symbol.asyncDispose]()
+  const segments = await readdir(path.join(root, 'store/layers'))
+  expect(segments).toHaveLength(2)
+  for (const name of segments) expect(name).toMatch(/^[0-9a-f]{64}\.squashfs-[\w-]+\.seg$/)
+  worker = await startImageWorker({ root, log: (line) => logged.push(line) })
+  expect(await worker.check({ repair: false, inUse: [] })).toMatchObject({ problems: [] })
+})
+
 describe('pull()', () => {
   test('pulls from a registry and reports at most ten times a second', async () => {
     await using registry = await startRegistry(path.join(root, 'registry'), { auth: 'none' })

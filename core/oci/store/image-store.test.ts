@@ -19,7 +19,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  store[Symbol.dispose]()
+  await store[Symbol.asyncDispose]()
   await rm(root, { recursive: true })
 })
 
@@ -92,14 +92,14 @@ describe('on disk', () => {
 
   test('references survive closing and opening', async () => {
     const digest = await addImage('layer', 'web:1')
-    store[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
     store = await ImageStore.open(root)
     expect((await store.resolve('web:1')).digest).toBe(digest)
   })
 
   test('opening drops what a crash left half written, and only that', async () => {
     await addImage('layer', 'web:1')
-    store[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
     await writeFile(path.join(root, 'store/ingest/blob.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.squashfs.tmp-1'), 'half')
     await writeFile(path.join(root, 'images/x.json'), '{}')
@@ -112,7 +112,7 @@ describe('on disk', () => {
   })
 
   test('a damaged list of images is reported and not replaced', async () => {
-    store[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
     const file = path.join(root, 'store/index.json')
     await writeFile(file, '{"schemaVersion":2,')
     store = await ImageStore.open(root)
@@ -120,7 +120,7 @@ describe('on disk', () => {
     await expect(store.sweep()).rejects.toThrow(coded('oci.corrupt-store'))
     expect(await readFile(file, 'utf8')).toBe('{"schemaVersion":2,')
     await rm(file)
-    store[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
     store = await ImageStore.open(root)
     await expect(store.list()).rejects.toThrow(coded('oci.corrupt-store'))
   })

@@ -3,6 +3,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { type Digest, shortDigest } from '../digest.ts'
 import { OciError } from '../errors.ts'
 import { type ImageConfig, parseImageConfig, requireMatchingLayers } from '../image-config.ts'
@@ -38,7 +39,10 @@ export interface RemoveResult {
   readonly freedBytes: number
 }
 
-export class ImageStore implements Disposable {
+/** How long closing waits for the disk; who opens the store next waits longer (store-lock.ts). */
+const CLOSE_PATIENCE_MS = 3_000
+
+export class ImageStore implements AsyncDisposable {
   readonly blobs: BlobStore
   readonly rootImages: RootImages
   readonly segments: LayerSegments
@@ -85,9 +89,16 @@ export class ImageStore implements Disposable {
     }
   }
 
-  /** Gives the store free for another process. */
-  [Symbol.dispose](): void {
-    this.#lock[Symbol.dispose]()
+  /**
+   * Gives the store free for another process when new segments have got their places, after some seconds at most: those
+   * that have not are made again.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    using _lock = this.#lock
+    const settled = new AbortController()
+    const patience = setTimeout(CLOSE_PATIENCE_MS, undefined, { signal: settled.signal }).catch(() => {})
+    await Promise.race([this.segments[Symbol.asyncDispose](), patience])
+    settled.abort()
   }
 
   /** All references, in the order they were stored. */
