@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { ProcessLock } from '../process-lock.ts'
+import { temporaryFolder } from '../temporary-folder.fixture.ts'
 import { buildOnce } from './build-once.ts'
 
 let folder: string
 let target: string
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'build-'))
+  folder = temporaryFolder('build')
   target = join(folder, 'thing')
 })
 

@@ -1,13 +1,14 @@
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
+import { temporaryFolder } from '../temporary-folder.fixture.ts'
 import { folderKey } from './content-key.ts'
 
 let folder: string
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'key-'))
+  folder = join(temporaryFolder('key'), 'content')
+  mkdirSync(folder)
   mkdirSync(join(folder, 'sub'))
   writeFileSync(join(folder, 'sub/file'), 'one')
   symlinkSync('sub/file', join(folder, 'link'))

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { lstatSync, mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { lstatSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { temporaryFolder } from '../temporary-folder.fixture.ts'
 import { writeCpio } from './cpio.ts'
 
 const archive = writeCpio([
@@ -14,7 +14,7 @@ const archive = writeCpio([
 ])
 
 test('writeCpio() writes what cpio(1) reads', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpio-'))
+  const folder = temporaryFolder('cpio')
   execFileSync('cpio', ['-i', '--quiet'], { input: archive, cwd: folder })
   expect(readFileSync(join(folder, 'bin/link'), 'utf8')).toBe('odd')
   expect(lstatSync(join(folder, 'bin/tool')).mode & 0o777).toBe(0o755)

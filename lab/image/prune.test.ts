@@ -1,12 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openCache } from '../cache.ts'
+import { temporaryFolder } from '../temporary-folder.fixture.ts'
 import { pruneImages } from './prune.ts'
 
 test('pruneImages() removes what was not used for a day, but keeps the newest of each kind', () => {
-  const cache = openCache({ BULKHEAD_CACHE: mkdtempSync(join(tmpdir(), 'prune-')) })
+  const cache = openCache({ BULKHEAD_CACHE: temporaryFolder('prune') })
   const now = new Date()
   const add = (name: string, ageHours: number, isFolder = false) => {
     const path = join(cache.images, name)

@@ -1,5 +1,7 @@
 // What the app does with the desktop: tray, menus, dialogs, themes, one instance, quitting.
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { temporaryFolder } from '../../lab/temporary-folder.fixture.ts'
 import { AppDriver } from './support/app-driver.ts'
 import { demoFacts, demoHost, guestSummary } from './support/demo-host.ts'
 import { ScriptedHost } from './support/scripted-host.ts'
@@ -156,8 +158,7 @@ describe('without a host', () => {
     await page.getByRole('heading', { name: 'No connection' }).waitFor()
     await page.getByText('Cannot reach the core host').waitFor()
     await page.getByText(/Trying again in \d+ second/).waitFor()
-    const { mkdtempSync } = await import('node:fs')
-    await host.listen(`${mkdtempSync('/tmp/bulkhead-late-')}/core.sock`)
+    await host.listen(join(temporaryFolder('late'), 'core.sock'))
     isThere = true
     await page.getByRole('button', { name: 'Try now' }).click()
     await page.getByText('Connected', { exact: true }).waitFor()

