@@ -25,7 +25,11 @@ export class LayerTracker {
   /** Stays: nothing comes any more. */
   #isUnpacking = false
 
-  constructor(layers: readonly Descriptor[], phase: ProgressPhase, report: OnProgress) {
+  constructor(
+    layers: readonly Pick<Descriptor, 'digest' | 'size'>[],
+    phase: ProgressPhase,
+    report: OnProgress,
+  ) {
     for (const { digest, size } of layers) {
       this.#layers.set(digest, {
         digest,

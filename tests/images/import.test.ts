@@ -21,6 +21,7 @@ import { digestOf } from '../../core/oci/digest.ts'
 import { type ImportOptions, importArchive } from '../../core/oci/import/import-archive.ts'
 import { openLayer } from '../../core/oci/layer/open-layer.ts'
 import type { ImageProgress } from '../../core/oci/progress.ts'
+import { RootImageBuilder } from '../../core/oci/root-image-builder.ts'
 import { ImageStore } from '../../core/oci/store/image-store.ts'
 import { run } from './commands.ts'
 import { hexOf, type MadeImage, makeImage, packFolder, readLayout, skopeoCopy } from './made-images.ts'
@@ -475,15 +476,19 @@ describe('what is wrong is said', () => {
   })
 })
 
-test('progress tells what was received and verified', async () => {
+test('progress tells what was received, verified and unpacked', async () => {
   const file = archivePath()
   await skopeoCopy(`oci:${made.layout}:made`, `docker-archive:${file}:web:1`)
   const seen: ImageProgress[] = []
   await importFile(file, { onProgress: (progress) => seen.push(progress) })
-  expect([...new Set(seen.map(({ phase }) => phase))]).toEqual(['receive', 'verify'])
+  expect([...new Set(seen.map(({ phase }) => phase))]).toEqual(['receive', 'verify', 'unpack'])
   const last = seen.at(-1)
   expect(last?.bytesDone).toBe(last?.bytesTotal)
   expect(last?.layers.map(({ state }) => state)).toEqual(['done', 'done'])
+  // What the build needs has been made.
+  const phases = new Set<string>()
+  await new RootImageBuilder(store).ensure('web:1', { onProgress: ({ phase }) => phases.add(phase) })
+  expect([...phases]).toEqual(['merge', 'write', 'sync'])
 })
 
 test('skopeo and umoci read our store', async () => {

@@ -14,12 +14,14 @@ import {
 } from '../digest.ts'
 import { OciError, throwIfCancelled } from '../errors.ts'
 import { parseImageConfig, requireMatchingLayers } from '../image-config.ts'
+import { inParallel } from '../in-parallel.ts'
 import { COMPRESSION_MAGIC_BYTES, detectCompression, type LayerCompression } from '../layer/compression.ts'
-import { openLayer } from '../layer/open-layer.ts'
+import { openLayer, readFileInPieces } from '../layer/open-layer.ts'
+import { LayerTracker } from '../layer-tracker.ts'
 import { LIMITS } from '../limits.ts'
+import type { Descriptor } from '../manifest.ts'
 import { MEDIA_TYPES } from '../media-types.ts'
 import { noPlatform, platformFits } from '../platform.ts'
-import type { LayerProgress } from '../progress.ts'
 import type { StoredBlob } from '../store/blob-store.ts'
 import { parseStrictJson } from '../strict-json.ts'
 import { type ArchiveContext, type ArchiveImage, type ImportedImage, usableNames } from './archive-image.ts'
@@ -90,22 +92,18 @@ export async function bringImage(
   if (!platformFits(platform, config.platform)) throw noPlatform(name, platform, [config.platform])
   hold.add(configDigest)
   await store.blobs.put(configBytes, `the config of ${name}`)
-  const members = layerNames.map((layer) => archive.require(layer))
-  const progress = new LayersProgress(members, config.diffIds, context)
-  const layers: { mediaType: string; digest: Digest; size: number }[] = []
-  for (const [position, member] of members.entries()) {
+  const layers = layerNames.flatMap((layer, position): MemberLayer[] => {
     const diffId = config.diffIds[position]
-    if (diffId === undefined) continue
-    const what = `layer ${position + 1} of ${name}`
-    progress.update(position, 'active')
-    layers.push(await bringLayer({ member, diffId, what }, archive, context))
-    progress.update(position, 'done')
-  }
+    return diffId === undefined
+      ? []
+      : [{ member: archive.require(layer), diffId, what: `layer ${position + 1} of ${name}` }]
+  })
+  const descriptors = await bringLayers(layers, archive, context)
   const document = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.ociManifest,
     config: { mediaType: MEDIA_TYPES.ociConfig, digest: configDigest, size: configBytes.length },
-    layers,
+    layers: descriptors,
   }
   const manifestBytes = Buffer.from(JSON.stringify(document))
   hold.add(digestOf(manifestBytes))
@@ -113,20 +111,71 @@ export async function bringImage(
   return { manifest: { mediaType: MEDIA_TYPES.ociManifest, ...manifest } }
 }
 
-async function bringLayer(
-  { member, diffId, what }: { member: ArchiveMember; diffId: Digest; what: string },
+/** A layer, and where the archive has it. */
+interface MemberLayer {
+  readonly member: ArchiveMember
+  readonly diffId: Digest
+  /** How errors name the layer. */
+  readonly what: string
+}
+
+/** Moves the layers into the store, then unpacks them for the build, which checks them; several at a time. */
+async function bringLayers(
+  layers: readonly MemberLayer[],
+  archive: ReceivedArchive,
+  context: ArchiveContext,
+): Promise<Descriptor[]> {
+  const { signal, onProgress } = context
+  const counted = layers.map(({ member, diffId }) => ({ digest: diffId, size: member.sizeBytes }))
+  const tracker = new LayerTracker(counted, 'verify', (progress) => onProgress?.(progress))
+  const descriptors: Descriptor[] = []
+  for (const layer of layers) {
+    descriptors.push(await storeLayer(layer, archive, context))
+    tracker.brought({ digest: layer.diffId })
+  }
+  await inParallel([...layers.entries()], layers.length, signal, async ([position, layer], groupSignal) => {
+    const digest = descriptors[position]?.digest
+    if (digest !== undefined) await unpackLayer(layer, digest, { ...context, signal: groupSignal, tracker })
+  })
+  return descriptors
+}
+
+async function storeLayer(
+  { member, diffId, what }: MemberLayer,
   archive: ReceivedArchive,
   { store, hold, signal }: ArchiveContext,
-): Promise<{ mediaType: string; digest: Digest; size: number }> {
+): Promise<Descriptor> {
   throwIfCancelled(signal, 'import the archive')
   const compression = detectCompression(await archive.readHead(member, COMPRESSION_MAGIC_BYTES), what)
   // Not compressed, the blob is what the diff id speaks of: it is verified by being stored.
   const digest = compression === 'none' ? diffId : member.digest
   const blob: StoredBlob = { digest, size: member.sizeBytes }
-  hold.add(digest)
+  // What is made of the layer is not to be swept either.
+  hold.add(digest, diffId)
   await archive.moveTo(store.blobs, member, blob, what)
-  if (compression !== 'none') await requireDiffId(store.blobs.pathOf(digest), { diffId, what, signal })
   return { mediaType: LAYER_TYPES[compression], ...blob }
+}
+
+/** Makes the layer's segment, which checks what is in it. Where there is one already, the layer is only hashed. */
+async function unpackLayer(
+  { diffId, what }: MemberLayer,
+  digest: Digest,
+  { store, signal, tracker }: ArchiveContext & { readonly tracker: LayerTracker },
+): Promise<void> {
+  const path = store.blobs.pathOf(digest)
+  let isRead = false
+  const source = () => {
+    isRead = true
+    return readFileInPieces(path)
+  }
+  const onProgress = (bytesRead: number) => tracker.unpacked({ digest: diffId }, bytesRead)
+  await using _opened = await store.segments.ensure({ digest, diffId, name: what }, source, {
+    signal,
+    onProgress,
+  })
+  // Careful: a segment of this diff id proves nothing about this blob, and the manifest that we make vouches for it.
+  if (!isRead && digest !== diffId) await requireDiffId(path, { diffId, what, signal })
+  tracker.done({ digest: diffId })
 }
 
 /** Unpacks a compressed layer to hash what is in it. */
@@ -146,33 +195,4 @@ function requireNamedDigest(member: string, actual: Digest): void {
   throw new OciError('oci.digest-mismatch', `Cannot import the archive: ${member} hashes to ${actual}`, {
     data: { expected: `sha256:${hex}`, actual },
   })
-}
-
-class LayersProgress {
-  readonly #layers: LayerProgress[]
-  readonly #totalBytes: number
-  readonly #context: ArchiveContext
-
-  constructor(members: readonly ArchiveMember[], diffIds: readonly Digest[], context: ArchiveContext) {
-    this.#layers = members.map(({ sizeBytes }, position) => ({
-      digest: diffIds[position] ?? '',
-      bytesDone: 0,
-      bytesTotal: sizeBytes,
-      state: 'waiting',
-    }))
-    this.#totalBytes = members.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    this.#context = context
-  }
-
-  update(position: number, state: 'active' | 'done'): void {
-    const layer = this.#layers[position]
-    if (layer === undefined) return
-    this.#layers[position] = { ...layer, bytesDone: state === 'done' ? layer.bytesTotal : 0, state }
-    this.#context.onProgress?.({
-      phase: 'verify',
-      bytesDone: this.#layers.reduce((sum, each) => sum + each.bytesDone, 0),
-      bytesTotal: this.#totalBytes,
-      layers: [...this.#layers],
-    })
-  }
 }

@@ -44,6 +44,8 @@ export async function importArchive(
   using hold = store.blobs.hold()
   const brought: { reference: ImageReference; image: ImportedImage }[] = []
   for (const each of wanted === undefined ? images : [pick(images, wanted)]) {
+    // What is reported of the next image begins at nothing again.
+    if (brought.length > 0) onProgress?.({ phase: 'resolve', bytesDone: 0, bytesTotal: 0, layers: [] })
     const image = await each.bring({ store, platform, hold, signal, onProgress })
     const fallback = `imported:${shortDigest(image.manifest.digest)}`
     const names = each.names.length === 0 ? [fallback] : each.names
