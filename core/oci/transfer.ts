@@ -9,6 +9,7 @@ import { LayerTracker } from './layer-tracker.ts'
 import { LIMITS } from './limits.ts'
 import type { LocatedManifest } from './locate-manifest.ts'
 import { type Descriptor, type ImageManifest, type Platform, parseImageManifest } from './manifest.ts'
+import { type LayerInStore, neededSpace } from './needed-space.ts'
 import { noPlatform, platformFits } from './platform.ts'
 import type { OnProgress, ProgressPhase } from './progress.ts'
 import { readVerified } from './read-verified.ts'
@@ -18,6 +19,8 @@ import type { ImageStore } from './store/image-store.ts'
 
 /** Where an image's content comes from: a registry's repository, or an archive. */
 export interface ImageSource {
+  /** Its layers lie on the store's disk already: bringing them takes no space. */
+  readonly movesLayers?: boolean
   /** The bytes of an index, manifest or config; whoever asked verifies them. */
   readDocument(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Buffer>
   /** Puts a layer into the store, verified. `what` names it in errors. */
@@ -63,18 +66,18 @@ export async function transferImage(
   hold.add(...diffIds)
   const tracker = new LayerTracker(layers, options.phase, (progress) => options.onProgress?.(progress))
   const missing: MissingLayer[] = []
-  let neededBytes = 0
+  const inStore: LayerInStore[] = []
   for (const descriptor of layers) {
     const diffId = diffIds[manifest.layers.findIndex(({ digest }) => digest === descriptor.digest)]
     if (diffId === undefined) continue
-    if (await store.blobs.has(descriptor)) {
+    const isPresent = await store.blobs.has(descriptor)
+    inStore.push({ descriptor, diffId, isPresent })
+    if (isPresent)
       tracker.present(descriptor, { isUnpacked: (await store.segments.stat(diffId)) !== undefined })
-      continue
-    }
-    missing.push({ descriptor, diffId, name: `layer ${shortDigest(descriptor.digest)} of ${name}` })
-    neededBytes += descriptor.size - (await store.blobs.partBytes(descriptor.digest))
+    else missing.push({ descriptor, diffId, name: `layer ${shortDigest(descriptor.digest)} of ${name}` })
   }
-  await store.blobs.requireSpace(neededBytes, `store ${name}`)
+  const place = { store, imageDigest: located.descriptor.digest, isMoved: source.movesLayers === true }
+  await store.blobs.requireSpace(await neededSpace(inStore, place), `store ${name}`)
   // The biggest first: it decides how long the whole takes.
   missing.sort((one, other) => other.descriptor.size - one.descriptor.size)
   await bringLayers(missing, { store, source, tracker, parallel: options.parallel, signal })

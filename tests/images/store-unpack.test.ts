@@ -173,3 +173,19 @@ test('a layer that is there without a segment is left to the build', async () =>
   await store.segments[Symbol.asyncDispose]()
   expect(await readdir(segments())).toHaveLength(1)
 })
+
+test('a disk that holds the layer but not what is made of it is said before the download', async () => {
+  const small = await mkdtemp(path.join(folder, 'small-'))
+  await run('mount', '-t', 'tmpfs', '-o', 'size=16m,mode=0700', 'bulkhead-test', small)
+  try {
+    await using smallStore = await ImageStore.open(small)
+    await using registry = await startScriptedRegistry(layout, () => false)
+    const pulling = pullImage({ reference: `${registry.host}/web:made` }, smallStore)
+    await expect(pulling).rejects.toThrow(coded('oci.no-space'))
+    // The layer, its segment and the root image: three times 8 MB.
+    await expect(pulling).rejects.toThrow(/: 23 MiB needed, 1\d MiB free on the disk$/)
+    expect(registry.log.filter((line) => line.endsWith(layerDigest))).toEqual([])
+  } finally {
+    await run('umount', small)
+  }
+})

@@ -129,6 +129,7 @@ function memberSource(archive: ReceivedArchive, pathOf: (digest: Digest) => stri
     )
   }
   return {
+    movesLayers: true,
     readDocument: async (descriptor) => archive.readAll(find(descriptor), LIMITS.configBytes),
     bringLayer: (descriptor, what, { blobs }) => archive.moveTo(blobs, find(descriptor), descriptor, what),
   }

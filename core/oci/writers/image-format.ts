@@ -61,6 +61,11 @@ export interface ImageFormat {
   readonly name: 'squashfs' | 'erofs'
   /** Names the bytes that are written of the same layers: part of the names of segments and images. */
   readonly version: string
+  /**
+   * How large a segment, and an image, is for each byte of compressed layers, about: to know before a pull whether it fits.
+   * The image that `bench/image` measures has 182 MB of gzip layers, and 475 MB of tar.
+   */
+  readonly bytesPerLayerByte: number
   /** Begins a segment in an empty file that is open for reading and writing. */
   openSegment(file: FileHandle): SegmentWriter
   /** Writes a whole image; not synced. The same segments and tree make the same bytes. Contents that are equal are stored once, also across segments. */

@@ -12,6 +12,8 @@ const WRITER_VERSION = 1
 export const EROFS: ImageFormat = {
   name: 'erofs',
   version: `plain-${WRITER_VERSION}`,
+  // 444 MB of segments, and a root image of 444 MB.
+  bytesPerLayerByte: 2.4,
   openSegment: (file) => new ErofsSegmentWriter(file),
   writeImage: writeErofsImage,
   check: checkErofs,

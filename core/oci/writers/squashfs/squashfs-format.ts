@@ -17,6 +17,8 @@ export function squashfsFormat(compressionLevel = DEFAULT_COMPRESSION_LEVEL): Im
   return {
     name: 'squashfs',
     version: `zstd${compressionLevel}-${WRITER_VERSION}`,
+    // 182 MB of segments, and a root image of 181 MB.
+    bytesPerLayerByte: 1,
     openSegment: (file) => new SquashfsSegmentWriter(file, takePool()),
     async writeImage(options) {
       using pool = takePool()
