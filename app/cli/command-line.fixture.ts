@@ -1,9 +1,12 @@
 // Runs the command line as a process of its own against a scripted core host, with pipes or in a terminal.
+// What a test needs for that is gone after it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { afterEach } from 'vitest'
+import { type Script, type ScriptedCore, startScriptedCore } from '../../core/client/scripted-core.fixture.ts'
 
 export interface Finished {
   readonly status: number | null
@@ -28,6 +31,30 @@ export interface RunningCommand {
   said(words: string): Promise<void>
   /** Waits for its end. */
   finish(): Promise<Finished>
+}
+
+export interface TestSetUp {
+  /** A core host that does what the script says. */
+  start(script: Script): Promise<ScriptedCore>
+  /** A new folder. */
+  folder(): string
+}
+
+/** For the top of a test file: what each test of it sets up, gone after that test. */
+export function setUpForEach(): TestSetUp {
+  let stack = new AsyncDisposableStack()
+  afterEach(async () => {
+    await stack.disposeAsync()
+    stack = new AsyncDisposableStack()
+  })
+  return {
+    start: async (script) => stack.use(await startScriptedCore(script)),
+    folder: () => {
+      const path = mkdtempSync(join(tmpdir(), 'bulkhead-command-'))
+      stack.defer(() => rmSync(path, { recursive: true }))
+      return path
+    },
+  }
 }
 
 const fromSource: readonly [string, ...string[]] = [

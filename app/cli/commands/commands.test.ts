@@ -1,28 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { GuestDetails, ImageSummary, Job } from '../../../core/api/methods.ts'
 import {
   type MethodHandler,
   type Script,
   ScriptedFailure,
-  startScriptedCore,
 } from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand, startCommand, startInTerminal } from '../command-line.fixture.ts'
+import { runCommand, setUpForEach, startCommand, startInTerminal } from '../command-line.fixture.ts'
+import { job, jobs } from './image-samples.fixture.ts'
 
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
-const start = async (script: Script) => stack.use(await startScriptedCore(script))
-const folder = () => {
-  const path = mkdtempSync(join(tmpdir(), 'bulkhead-commands-'))
-  stack.defer(() => rmSync(path, { recursive: true }))
-  return path
-}
+const { folder, start } = setUpForEach()
 const onlyWeb: MethodHandler = ({ guest }) => {
   if (guest === 'web') return {}
   throw new ScriptedFailure({
@@ -33,16 +22,6 @@ const onlyWeb: MethodHandler = ({ guest }) => {
 }
 const noSuch = (name: string) =>
   `bulkhead: No guest is called "${name}"\n  "bulkhead ps -a" lists all guests.\n`
-const job: Job = {
-  id: 'j',
-  kind: 'pull',
-  title: 'Pull',
-  state: 'done',
-  startedAt: '2026-11-24T06:00:00.000Z',
-  progress: { phase: 'download', bytesDone: 0, bytesTotal: 0, layers: [] },
-  references: ['docker.io/library/app:1'],
-}
-const jobs: Script['methods'] = { 'jobs.get': () => job, 'events.subscribe': () => ({ revision: 0 }) }
 
 describe('verbs for several guests', () => {
   it.each<[string, keyof NonNullable<Script['methods']>]>([
@@ -189,7 +168,7 @@ describe('bulkhead pull', () => {
     writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { 'ghcr.io': { auth } } }), {
       mode: 0o600,
     })
-    const { socketPath, calls } = await start({ methods: { ...jobs, 'images.pull': () => ({ job: 'j' }) } })
+    const { socketPath, calls } = await start({ methods: { ...jobs(), 'images.pull': () => ({ job: 'j' }) } })
     expect(
       await runCommand(['pull', 'ghcr.io/a/app:1'], { socketPath, environment: { DOCKER_CONFIG: config } }),
     ).toMatchObject({ status: 0, stdout: 'docker.io/library/app:1\n', stderr: '' })
@@ -204,7 +183,7 @@ describe('bulkhead pull', () => {
     const progress = { ...job.progress, phase: 'download', bytesDone: 5000, bytesTotal: 10_000 }
     const core = await start({
       methods: {
-        ...jobs,
+        ...jobs(),
         'images.pull': () => ({ job: 'j' }),
         'jobs.get': () => {
           setImmediate(() => {

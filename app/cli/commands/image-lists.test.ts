@@ -1,18 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest'
-import {
-  type MethodHandler,
-  type Script,
-  startScriptedCore,
-} from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand } from '../command-line.fixture.ts'
+import { describe, expect, it } from 'vitest'
+import type { MethodHandler } from '../../../core/client/scripted-core.fixture.ts'
+import { runCommand, setUpForEach } from '../command-line.fixture.ts'
 import { details, digest, layer, summary } from './image-samples.fixture.ts'
 
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
-const start = async (script: Script) => stack.use(await startScriptedCore(script))
+const { start } = setUpForEach()
 
 describe('lists of images', () => {
   it('are filtered by name, and have digests where wanted', async () => {

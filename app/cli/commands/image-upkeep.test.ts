@@ -1,26 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import {
-  type MethodHandler,
-  type Script,
-  startScriptedCore,
-} from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand, startInTerminal } from '../command-line.fixture.ts'
+import { describe, expect, it } from 'vitest'
+import type { MethodHandler } from '../../../core/client/scripted-core.fixture.ts'
+import { runCommand, setUpForEach, startInTerminal } from '../command-line.fixture.ts'
 import { details, digest, failure, summary } from './image-samples.fixture.ts'
 
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
-const start = async (script: Script) => stack.use(await startScriptedCore(script))
-const folder = () => {
-  const path = mkdtempSync(join(tmpdir(), 'bulkhead-images-'))
-  stack.defer(() => rmSync(path, { recursive: true }))
-  return path
-}
+const { folder, start } = setUpForEach()
 
 describe('bulkhead tag', () => {
   it('says nothing where all is well', async () => {

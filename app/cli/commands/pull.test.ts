@@ -1,23 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Job } from '../../../core/api/methods.ts'
-import { type Script, startScriptedCore } from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand, startCommand } from '../command-line.fixture.ts'
+import { runCommand, setUpForEach, startCommand } from '../command-line.fixture.ts'
 import { digest, job, jobs } from './image-samples.fixture.ts'
 
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
-const start = async (script: Script) => stack.use(await startScriptedCore(script))
-const folder = () => {
-  const path = mkdtempSync(join(tmpdir(), 'bulkhead-images-'))
-  stack.defer(() => rmSync(path, { recursive: true }))
-  return path
-}
+const { folder, start } = setUpForEach()
 
 describe('bulkhead pull', () => {
   const progress: Job['progress'] = {

@@ -1,40 +1,32 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Job } from '../../../core/api/methods.ts'
 import {
   type MethodHandler,
   type Script,
   ScriptedFailure,
   type StreamHandler,
-  startScriptedCore,
 } from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand, startCommand, startInTerminal } from '../command-line.fixture.ts'
+import { runCommand, setUpForEach, startCommand, startInTerminal } from '../command-line.fixture.ts'
 
 const id = 'ab'.repeat(32)
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
+const { folder, start } = setUpForEach()
 const warning = 'Networking is not there yet: the guest has no network'
 
 /** A core host with one image, whose guest does on its stream what `handler` does. */
 const coreWith = async (handler: StreamHandler, methods: Script['methods'] = {}, script: Script = {}) =>
-  stack.use(
-    await startScriptedCore({
-      ...script,
-      methods: {
-        'guests.create': () => ({ id, name: 'quiet-keel', warnings: [warning] }),
-        'streams.open': () => ({ ticket: 't' }),
-        'guests.start': () => ({}),
-        ...methods,
-      },
-      streams: { t: handler },
-    }),
-  )
+  await start({
+    ...script,
+    methods: {
+      'guests.create': () => ({ id, name: 'quiet-keel', warnings: [warning] }),
+      'streams.open': () => ({ ticket: 't' }),
+      'guests.start': () => ({}),
+      ...methods,
+    },
+    streams: { t: handler },
+  })
 const exited = (code: number) => ({
   reason: 'exited',
   code,
@@ -251,14 +243,13 @@ describe('bulkhead run', () => {
   })
 
   it('writes the id to a new file with --cidfile, and refuses one that is there', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'bulkhead-run-'))
-    stack.defer(() => rmSync(folder, { recursive: true }))
-    const path = join(folder, 'id')
+    const files = folder()
+    const path = join(files, 'id')
     const { socketPath } = await coreWith(() => {})
     const words = ['run', '-d', '--cidfile', path, 'busybox']
     expect(await runCommand(words, { socketPath })).toMatchObject({ status: 0 })
     expect(readFileSync(path, 'utf8')).toBe(id)
-    const other = join(folder, 'other')
+    const other = join(files, 'other')
     await runCommand(['run', '-d', '--cidfile', other, 'busybox'], { socketPath: '/nowhere' })
     expect(existsSync(other)).toBe(false)
     const { status, stderr } = await runCommand(words, { socketPath })
@@ -472,8 +463,7 @@ describe('bulkhead run -it', () => {
 
   it('says once what a person needs to hear once, and never with -q', async () => {
     const { socketPath } = await coreWith((peer) => peer.exit(exited(0)))
-    const home = mkdtempSync(join(tmpdir(), 'bulkhead-run-'))
-    stack.defer(() => rmSync(home, { recursive: true }))
+    const home = folder()
     const screens: boolean[] = []
     for (const words of [
       ['run', '-q', '-it', 'busybox'],

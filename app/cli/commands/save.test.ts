@@ -1,28 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Job } from '../../../core/api/methods.ts'
-import {
-  type MethodHandler,
-  type Script,
-  type StreamHandler,
-  startScriptedCore,
-} from '../../../core/client/scripted-core.fixture.ts'
-import { runCommand, startCommand, startInTerminal } from '../command-line.fixture.ts'
+import type { MethodHandler, StreamHandler } from '../../../core/client/scripted-core.fixture.ts'
+import { runCommand, setUpForEach, startCommand, startInTerminal } from '../command-line.fixture.ts'
 import { job, jobs } from './image-samples.fixture.ts'
 
-let stack = new AsyncDisposableStack()
-afterEach(async () => {
-  await stack.disposeAsync()
-  stack = new AsyncDisposableStack()
-})
-const start = async (script: Script) => stack.use(await startScriptedCore(script))
-const folder = () => {
-  const path = mkdtempSync(join(tmpdir(), 'bulkhead-images-'))
-  stack.defer(() => rmSync(path, { recursive: true }))
-  return path
-}
+const { folder, start } = setUpForEach()
 
 describe('bulkhead save', () => {
   const archive = Buffer.alloc(3_000_000, 'archive')
