@@ -198,7 +198,7 @@ describe('a pull that two asked for', () => {
     leaving.child.kill('SIGINT')
     expect(await leaving.finish()).toMatchObject({
       status: 130,
-      stderr: expect.stringContaining('the pull ends, unless somebody else waits for it'),
+      stderr: expect.stringContaining('others still wait for the pull; it goes on'),
     })
     slow.release()
     const { status, stdout } = await staying.finish()
