@@ -1,4 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -230,6 +241,20 @@ describe('a segment that is not whole is made again:', () => {
     const source = sourceOf(small.stored)
     await ensureAndLetGo(small, source)
     expect(source.opened).toBe(1)
+  })
+
+  test('a link to a whole one', async () => {
+    await ensureAndLetGo(small)
+    await segments[Symbol.asyncDispose]()
+    const path = join(folder, nameOf(small))
+    await rename(path, join(folder, 'elsewhere'))
+    await symlink(join(folder, 'elsewhere'), path)
+    expect(await segments.stat(small.diffId)).toBeUndefined()
+    const source = sourceOf(small.stored)
+    await ensureAndLetGo(small, source)
+    expect(source.opened).toBe(1)
+    await segments[Symbol.asyncDispose]()
+    expect((await lstat(path)).isFile()).toBe(true)
   })
 
   test('one whose making was broken off by a crash', async () => {

@@ -4,7 +4,7 @@
 // A new segment can be used at once; it gets its name only after it was synced, when its users have let go of it, so that
 // nobody waits for the disk. A power cut before that leaves a temporary file, which nobody believes.
 
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { commitFile, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
@@ -291,7 +291,7 @@ async function remove(file: string): Promise<number> {
 
 async function sizeOf(file: string): Promise<number> {
   try {
-    return (await stat(file)).size
+    return (await lstat(file)).size
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 0
     throw error

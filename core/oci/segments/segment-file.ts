@@ -3,9 +3,9 @@
 // A file that is not whole is as good as none: it is made again from the layer.
 
 import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import type { Digest } from '../digest.ts'
-import { hasCode } from '../errors.ts'
+import { openRegularFile } from '../open-regular-file.ts'
 import { binaryLayout } from '../writers/binary-layout.ts'
 import { readFully, writeFully } from '../writers/copy-extents.ts'
 import { type ImageFormat, type OpenSegment, SEGMENT_DATA_OFFSET } from '../writers/image-format.ts'
@@ -81,7 +81,7 @@ export async function completeSegment(
 
 /** Opens a segment file and checks all but its data; undefined when it is missing, damaged or of something else. */
 export async function openSegment(path: string, identity: SegmentIdentity): Promise<SegmentFile | undefined> {
-  const file = await openIfPresent(path)
+  const file = await openRegularFile(path)
   if (file === undefined) return undefined
   let segment: SegmentFile | undefined
   try {
@@ -94,7 +94,7 @@ export async function openSegment(path: string, identity: SegmentIdentity): Prom
 
 /** What a segment file says of its layer, without the proof that it is whole; undefined when it is missing or broken. */
 export async function readFigures(path: string): Promise<LayerFigures | undefined> {
-  await using file = await openIfPresent(path)
+  await using file = await openRegularFile(path)
   if (file === undefined) return undefined
   const trailer = await readTrailer(file)
   if (trailer === undefined) return undefined
@@ -129,15 +129,6 @@ function hashOf({ format, diffId }: SegmentIdentity, pieces: readonly Buffer[]):
   const hash = createHash('sha256').update(`${format.name} ${format.version}\n${diffId}\n`)
   for (const piece of pieces) hash.update(piece)
   return hash.digest()
-}
-
-async function openIfPresent(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -272,6 +272,19 @@ describe('remove()', () => {
     await store.sweep()
     expect(await blobCount()).toBe(0)
   })
+
+  test.each(['squashfs', 'json'])(
+    'does not follow a link in the place of a root image: %s',
+    async (suffix) => {
+      const digest = await addImage('one', 'a:1')
+      await addRootImage(digest)
+      const { key = '' } = (await store.rootImages.find(digest)) ?? {}
+      const file = path.join(root, 'images', `${key}.${suffix}`)
+      await rename(file, path.join(root, 'elsewhere'))
+      await symlink(path.join(root, 'elsewhere'), file)
+      expect(await store.rootImages.find(digest)).toBeUndefined()
+    },
+  )
 
   test('removes the root images made of it', async () => {
     const digest = await addImage('one', 'a:1')

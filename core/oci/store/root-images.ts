@@ -2,13 +2,14 @@
 // from the store and can be made again, so they have no index: the key is computed from the manifest's digest.
 
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { replaceFile, syncFolder, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
 import { fromDiskError, hasCode } from '../errors.ts'
 import { runConfigSchema } from '../image-config.ts'
+import { openRegularFile } from '../open-regular-file.ts'
 import type { ImageFormat } from '../writers/image-format.ts'
 
 const digestSchema = z.string().refine(isDigest, 'is not a digest')
@@ -80,14 +81,13 @@ export class RootImages {
     const key = this.#keyOf(imageDigest)
     const file = this.#pathOf(key)
     try {
-      const text = await readFile(this.#recordPathOf(key), 'utf8')
-      const record = rootImageRecordSchema.safeParse(JSON.parse(text))
-      const { size } = await stat(file)
+      const record = await this.#readRecord(`${key}${RECORD_SUFFIX}`)
+      const status = await lstat(file)
       // A record of another version or a file of another size: as good as absent, it is built again.
-      if (!record.success || record.data.sizeBytes !== size) return undefined
-      return { key, path: file, record: record.data }
+      if (record === undefined || !status.isFile() || record.sizeBytes !== status.size) return undefined
+      return { key, path: file, record }
     } catch (error) {
-      if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return undefined
+      if (hasCode(error, 'ENOENT')) return undefined
       throw error
     }
   }
@@ -181,11 +181,12 @@ export class RootImages {
   }
 
   async #readRecord(name: string): Promise<RootImageRecord | undefined> {
+    await using file = await openRegularFile(path.join(this.#folder, name))
+    if (file === undefined) return undefined
     try {
-      const text = await readFile(path.join(this.#folder, name), 'utf8')
-      return rootImageRecordSchema.safeParse(JSON.parse(text)).data
+      return rootImageRecordSchema.safeParse(JSON.parse(await file.readFile('utf8'))).data
     } catch (error) {
-      if (error instanceof SyntaxError || hasCode(error, 'ENOENT')) return undefined
+      if (error instanceof SyntaxError) return undefined
       throw error
     }
   }
@@ -222,7 +223,7 @@ async function syncFile(file: string): Promise<void> {
 
 async function sizeOf(file: string): Promise<number> {
   try {
-    return (await stat(file)).size
+    return (await lstat(file)).size
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 0
     throw error
