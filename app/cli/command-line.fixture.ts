@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { afterEach } from 'vitest'
+import { afterAll, afterEach } from 'vitest'
 import { type Script, type ScriptedCore, startScriptedCore } from '../../core/client/scripted-core.fixture.ts'
 
 export interface Finished {
@@ -62,7 +62,7 @@ const fromSource: readonly [string, ...string[]] = [
   join(import.meta.dirname, 'bulkhead.ts'),
 ]
 const home = mkdtempSync(join(tmpdir(), 'bulkhead-home-'))
-process.on('exit', () => rmSync(home, { recursive: true, force: true }))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 /** Starts `bulkhead WORDS…` with pipes for stdin, stdout and stderr. */
 export function startCommand(words: readonly string[], options: CommandOptions = {}): RunningCommand {
