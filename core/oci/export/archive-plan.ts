@@ -7,7 +7,7 @@ import type { ImageConfig } from '../image-config.ts'
 import type { ImageManifest, Platform } from '../manifest.ts'
 import { MEDIA_TYPES } from '../media-types.ts'
 import { familiarName, formatReference, type ImageReference } from '../reference.ts'
-import type { StoredBlob } from '../store/blob-store.ts'
+import type { StoredBlob } from '../store/blob-files.ts'
 
 export type ArchiveFormat = 'oci-archive' | 'docker-archive'
 

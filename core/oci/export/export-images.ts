@@ -6,7 +6,7 @@ import { type Digest, Digester, digestAlgorithm, shortDigest } from '../digest.t
 import { OciError, throwIfCancelled } from '../errors.ts'
 import type { OnProgress } from '../progress.ts'
 import { formatReference } from '../reference.ts'
-import type { StoredBlob } from '../store/blob-store.ts'
+import type { StoredBlob } from '../store/blob-files.ts'
 import { namedBy } from '../store/find-image.ts'
 import type { ImageStore, OpenedImage } from '../store/image-store.ts'
 import { type ArchiveFormat, type ExportedImage, type PlannedMember, planArchive } from './archive-plan.ts'

@@ -7,7 +7,8 @@ import { readFile, rm } from 'node:fs/promises'
 import type { Digest } from '../digest.ts'
 import { OciError } from '../errors.ts'
 import { quoted } from '../layer/byte-string.ts'
-import type { BlobStore, StoredBlob } from '../store/blob-store.ts'
+import type { StoredBlob } from '../store/blob-files.ts'
+import type { BlobStore } from '../store/blob-store.ts'
 
 /** A regular file of the archive. */
 export interface ArchiveMember {

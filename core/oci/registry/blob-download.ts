@@ -6,7 +6,7 @@
 
 import { OciError } from '../errors.ts'
 import type { Slots } from '../segments/slots.ts'
-import type { StoredBlob } from '../store/blob-store.ts'
+import type { StoredBlob } from '../store/blob-files.ts'
 import type { BlobWriter } from '../store/blob-writer.ts'
 import { type RetryPolicy, retrying, TransientFailure } from './backoff.ts'
 import type { HttpResponse } from './http-client.ts'

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Digest, digestOf } from '../digest.ts'
-import { BlobStore, type FillBlob } from './blob-store.ts'
+import type { FillBlob } from './blob-intake.ts'
+import { BlobStore } from './blob-store.ts'
 import { partPath } from './part-files.ts'
 
 let folder: string

@@ -1,43 +1,21 @@
 // The content-addressed part of the store: `blobs/<algorithm>/<hex>` of an OCI layout (image-layout.md). What lies
 // there was put there by us, complete and verified, so a file of the right size needs no second look.
 //
-// One download for each blob, however many ask for it: within this process by `SingleFlight`, and no other process has
-// the store (store-lock.ts): everybody's pulls go through the one core host and its one image worker.
+// One download for each blob, however many ask for it: within this process by `BlobIntake`, and no other process has the
+// store (store-lock.ts): everybody's pulls go through the one core host and its one image worker.
 
-import { constants } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, readdir, rm, statfs } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { commitFile, syncFolder, temporaryName } from '../../durable-file.ts'
-import {
-  type Digest,
-  type DigestAlgorithm,
-  Digester,
-  digestAlgorithm,
-  digestHex,
-  digestOf,
-  isDigest,
-  requireSameDigest,
-} from '../digest.ts'
-import { fromDiskError, hasCode, OciError, throwIfCancelled } from '../errors.ts'
+import { commitFile, temporaryName } from '../../durable-file.ts'
+import { type Digest, digestAlgorithm, digestOf, requireSameDigest } from '../digest.ts'
+import { fromDiskError, OciError, throwIfCancelled } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { type FlightContext, type FlightOptions, SingleFlight } from '../single-flight.ts'
-import { BlobFeed } from './blob-feed.ts'
+import type { FlightOptions } from '../single-flight.ts'
+import { BlobFiles, digestOfFile, OPEN_TO_READ, READ_BYTES, type StoredBlob } from './blob-files.ts'
 import { BlobHold, BlobHolds, type HeldDuringSweep } from './blob-hold.ts'
-import { BlobWriter } from './blob-writer.ts'
-import { clearLeftovers, listParts, partPath } from './part-files.ts'
-
-const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512']
-const READ_BYTES = 1024 * 1024
-/** Names in the store are ours: a symbolic link there was not made by us and is not followed. */
-const OPEN_TO_READ = constants.O_RDONLY | constants.O_NOFOLLOW
-
-export interface StoredBlob {
-  readonly digest: Digest
-  readonly size: number
-}
-
-/** Writes a blob's bytes, those that `writer` does not have yet. `attempt` is 2 when what came first was wrong. */
-export type FillBlob = (writer: BlobWriter, signal: AbortSignal, attempt: 1 | 2) => Promise<void>
+import { BlobIntake, type FillBlob } from './blob-intake.ts'
+import { requireSpace } from './free-space.ts'
+import { listParts } from './part-files.ts'
 
 export interface SweepOptions {
   readonly isWanted: (digest: Digest) => boolean
@@ -48,53 +26,51 @@ export interface SweepOptions {
 
 export class BlobStore {
   readonly #folder: string
-  readonly #flights = new SingleFlight<StoredBlob, number>()
-  /** Blobs that come in just now. */
-  readonly #incoming = new Map<Digest, BlobFeed>()
+  readonly #files: BlobFiles
+  readonly #intake: BlobIntake
   /** Removals under way: who asks whether a blob is there waits for them. */
-  readonly #removals = new Map<Digest, Promise<void>>()
+  readonly #removals: Map<Digest, Promise<void>>
   readonly holds = new BlobHolds()
 
-  private constructor(folder: string) {
+  private constructor(
+    folder: string,
+    parts: { files: BlobFiles; intake: BlobIntake; removals: Map<Digest, Promise<void>> },
+  ) {
     this.#folder = folder
+    this.#files = parts.files
+    this.#intake = parts.intake
+    this.#removals = parts.removals
   }
 
   /** Opens the blobs of the layout in `folder`, and drops what a crash left, except downloads worth going on with. */
   static async open(folder: string): Promise<BlobStore> {
-    const store = new BlobStore(folder)
-    for (const algorithm of ALGORITHMS)
-      await mkdir(path.join(folder, 'blobs', algorithm), { recursive: true, mode: 0o700 })
-    await mkdir(store.#ingestFolder, { recursive: true, mode: 0o700 })
-    await clearLeftovers(store.#ingestFolder, Date.now())
-    return store
+    const files = await BlobFiles.open(folder)
+    const removals = new Map<Digest, Promise<void>>()
+    const removed = async (digest: Digest) => removals.get(digest)
+    const intake = await BlobIntake.open({ folder: ingestFolder(folder), files, removed })
+    return new BlobStore(folder, { files, intake, removals })
   }
 
   /** Where the blob of a digest is, or would be. */
   pathOf(digest: Digest): string {
-    return path.join(this.#folder, 'blobs', digestAlgorithm(digest), digestHex(digest))
+    return this.#files.pathOf(digest)
   }
 
   /** A name for a file that is needed for a while and not kept. */
   temporaryPath(purpose: string): string {
-    return temporaryName(path.join(this.#ingestFolder, purpose))
+    return temporaryName(path.join(ingestFolder(this.#folder), purpose))
   }
 
   /** Whether the blob is there, with exactly this size. */
-  async has({ digest, size }: StoredBlob): Promise<boolean> {
+  async has(blob: StoredBlob): Promise<boolean> {
     // Careful: who holds a blob before asking can rely on the answer: a sweep that came first has ended by then.
-    await this.#removals.get(digest)
-    try {
-      const status = await lstat(this.pathOf(digest))
-      return status.isFile() && status.size === size
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return false
-      throw error
-    }
+    await this.#removals.get(blob.digest)
+    return this.#files.has(blob)
   }
 
   /** Reads a small document and checks it again. Throws `oci.not-found`, `oci.limit`, `oci.corrupt-store`. */
   async read(digest: Digest, what: string): Promise<Buffer> {
-    await using file = await this.#open(digest, what)
+    await using file = await this.#files.openBlob(digest, what)
     if ((await file.stat()).size > LIMITS.configBytes) {
       throw new OciError('oci.limit', `Cannot read ${what}: it is larger than ${LIMITS.configBytes} bytes`)
     }
@@ -134,31 +110,7 @@ export class BlobStore {
     fill: FillBlob,
     options: FlightOptions<number> = {},
   ): Promise<StoredBlob> {
-    const { digest } = expected
-    return this.#flights.run(
-      digest,
-      `fetch ${what}`,
-      async (flight) => {
-        if (await this.has(expected)) return expected
-        const feed = new BlobFeed(what, {
-          part: partPath(this.#ingestFolder, digest),
-          final: this.pathOf(digest),
-        })
-        this.#incoming.set(digest, feed)
-        try {
-          await this.#take(what, expected, { fill, feed, flight })
-          return expected
-        } catch (error) {
-          // A full disk shows also where files are only opened.
-          const explained = fromDiskError(`store ${what}`, error)
-          feed.fail(explained)
-          throw explained
-        } finally {
-          this.#incoming.delete(digest)
-        }
-      },
-      options,
-    )
+    return this.#intake.ingest(what, expected, fill, options)
   }
 
   /**
@@ -166,9 +118,9 @@ export class BlobStore {
    * file. Throws `oci.not-found` when it is neither, and what ends the download.
    */
   async *follow(digest: Digest, what: string, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    const feed = this.#incoming.get(digest)
+    const feed = this.#intake.feedOf(digest)
     if (feed !== undefined) return yield* feed.follow(signal)
-    await using file = await this.#open(digest, what)
+    await using file = await this.#files.openBlob(digest, what)
     for (let position = 0; ; ) {
       throwIfCancelled(signal, `read ${what}`)
       const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, position)
@@ -212,67 +164,33 @@ export class BlobStore {
 
   /** Bytes of a blob that an earlier try left. */
   async partBytes(digest: Digest): Promise<number> {
-    return sum((await listParts(this.#ingestFolder, digest)).map(({ sizeBytes }) => sizeBytes))
+    const parts = await listParts(ingestFolder(this.#folder), digest)
+    return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   }
 
   /** Throws `oci.no-space` unless so many bytes fit on the disk. */
   async requireSpace(neededBytes: number, action: string): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#folder)
-    const freeBytes = bavail * bsize
-    if (freeBytes >= neededBytes) return
-    const inMiB = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-    throw new OciError(
-      'oci.no-space',
-      `Cannot ${action}: ${inMiB(neededBytes)} needed, ${inMiB(freeBytes)} free on the disk`,
-      {
-        hint: 'Free some space, or remove images that are no longer needed.',
-        data: { neededBytes, freeBytes },
-      },
-    )
+    return requireSpace(this.#folder, neededBytes, action)
   }
 
   /** Every file that is named like a blob. A file of another name is not ours. */
-  async *list(): AsyncGenerator<StoredBlob, void, void> {
-    for (const algorithm of ALGORITHMS) {
-      for (const name of await readdir(path.join(this.#folder, 'blobs', algorithm))) {
-        const digest = `${algorithm}:${name}`
-        if (!isDigest(digest)) continue
-        const sizeBytes = await sizeOf(this.pathOf(digest))
-        if (sizeBytes !== undefined) yield { digest, size: sizeBytes }
-      }
-    }
+  list(): AsyncGenerator<StoredBlob, void, void> {
+    return this.#files.list()
   }
 
   /** Names of files beside the blobs that are not named like one. */
   async strangers(): Promise<string[]> {
-    const names: string[] = []
-    for (const algorithm of ALGORITHMS) {
-      const found = await readdir(path.join(this.#folder, 'blobs', algorithm))
-      names.push(
-        ...found
-          .filter((name) => !isDigest(`${algorithm}:${name}`))
-          .map((name) => `blobs/${algorithm}/${name}`),
-      )
-    }
-    return names
+    return this.#files.strangers()
   }
 
   /** Hashes a blob again; undefined when it is gone. */
   async digestNow(digest: Digest, signal?: AbortSignal): Promise<Digest | undefined> {
-    try {
-      await using file = await open(this.pathOf(digest), OPEN_TO_READ)
-      return await digestOfFile(file, digestAlgorithm(digest), signal)
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return undefined
-      // A link in a blob's place (ELOOP) has no content of ours.
-      if (hasCode(error, 'ELOOP')) return digestOf(new Uint8Array(), digestAlgorithm(digest))
-      throw error
-    }
+    return this.#files.digestNow(digest, signal)
   }
 
   /** Removes one blob, whoever wants it. */
   async remove(digest: Digest): Promise<void> {
-    await this.#remove(digest, async () => rm(this.pathOf(digest), { force: true, recursive: true }))
+    await this.#remove(digest, () => this.#files.remove(digest))
   }
 
   /** Removes every blob that is neither wanted nor held; returns the bytes that became free. */
@@ -283,50 +201,19 @@ export class BlobStore {
       freedBytes += size
       if (!dryRun) await this.remove(digest)
     }
-    if (dryRun) return freedBytes
-    for (const algorithm of ALGORITHMS) await syncFolder(path.join(this.#folder, 'blobs', algorithm))
+    if (!dryRun) await this.#files.sync()
     return freedBytes
   }
 
   /** Removes what broken-off downloads left, except of those that go on just now; returns the bytes that became free. */
   async sweepParts({ dryRun = false }: { readonly dryRun?: boolean | undefined } = {}): Promise<number> {
     let freedBytes = 0
-    for (const { digest, path: file, sizeBytes } of await listParts(this.#ingestFolder)) {
-      if (this.#incoming.has(digest)) continue
+    for (const { digest, path: file, sizeBytes } of await listParts(ingestFolder(this.#folder))) {
+      if (this.#intake.feedOf(digest) !== undefined) continue
       freedBytes += sizeBytes
       if (!dryRun) await this.#remove(digest, () => rm(file, { force: true }))
     }
     return freedBytes
-  }
-
-  async #take(
-    what: string,
-    { digest, size }: StoredBlob,
-    { fill, feed, flight }: { fill: FillBlob; feed: BlobFeed; flight: FlightContext<number> },
-  ): Promise<void> {
-    // A sweep of leftovers may be about to remove this one's.
-    await this.#removals.get(digest)
-    const { signal, report } = flight
-    await using writer = await BlobWriter.open({
-      what,
-      digest,
-      size,
-      folder: this.#ingestFolder,
-      final: this.pathOf(digest),
-      feed,
-      signal,
-      onProgress: report,
-    })
-    try {
-      if (!writer.isComplete) await fill(writer, signal, 1)
-      // Careful: without await the writer would be closed under the commit.
-      return await writer.commit()
-    } catch (error) {
-      if (!hasCode(error, 'oci.digest-mismatch')) throw error
-      await writer.restart()
-      await fill(writer, signal, 2)
-      return await writer.commit()
-    }
   }
 
   async #remove(digest: Digest, remove: () => Promise<void>): Promise<void> {
@@ -337,48 +224,9 @@ export class BlobStore {
     )
     await removal
   }
-
-  async #open(digest: Digest, what: string): Promise<FileHandle> {
-    try {
-      return await open(this.pathOf(digest), OPEN_TO_READ)
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw error
-      throw new OciError('oci.not-found', `Cannot read ${what}: ${digest} is not in the store`, {
-        cause: error,
-      })
-    }
-  }
-
-  get #ingestFolder(): string {
-    return path.join(this.#folder, 'ingest')
-  }
 }
 
-async function digestOfFile(
-  file: FileHandle,
-  algorithm: DigestAlgorithm,
-  signal?: AbortSignal,
-): Promise<Digest> {
-  const digester = new Digester(algorithm)
-  const buffer = Buffer.allocUnsafe(READ_BYTES)
-  for (let position = 0; ; ) {
-    throwIfCancelled(signal, 'read a blob')
-    const { bytesRead } = await file.read(buffer, 0, READ_BYTES, position)
-    if (bytesRead === 0) return digester.finish()
-    digester.update(buffer.subarray(0, bytesRead))
-    position += bytesRead
-  }
-}
-
-async function sizeOf(file: string): Promise<number | undefined> {
-  try {
-    return (await lstat(file)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
+/** Where blobs are while they come. */
+function ingestFolder(folder: string): string {
+  return path.join(folder, 'ingest')
 }
