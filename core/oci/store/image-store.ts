@@ -4,34 +4,24 @@
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { type Digest, shortDigest } from '../digest.ts'
+import type { Digest } from '../digest.ts'
 import { OciError } from '../errors.ts'
-import { type ImageConfig, parseImageConfig, requireMatchingLayers } from '../image-config.ts'
-import { type ImageManifest, parseImageManifest } from '../manifest.ts'
-import { familiarReference, formatReference, type ImageReference, parseReference } from '../reference.ts'
+import { formatReference, type ImageReference, parseReference } from '../reference.ts'
 import { LayerSegments } from '../segments/layer-segments.ts'
 import type { ImageFormat } from '../writers/image-format.ts'
 import { squashfsFormat } from '../writers/squashfs/squashfs-format.ts'
 import { BlobStore } from './blob-store.ts'
 import { type CheckOptions, checkStore, type StoreParts, type StoreReport } from './check-store.ts'
-import { digestMatcher, imageOf, namedBy, notFound, type StoredImage } from './find-image.ts'
+import { findImage, notFound, type StoredImage } from './find-image.ts'
+import { DocumentReader, type ImageDocuments } from './image-documents.ts'
 import { LayoutIndex, type StoredReference } from './layout-index.ts'
+import { planRemoval, type RemoveOptions } from './plan-removal.ts'
 import { RootImages } from './root-images.ts'
 import { lockStore } from './store-lock.ts'
 import { type PruneOptions, type PruneResult, type SweepStoreOptions, sweepStore } from './sweep-store.ts'
 
 /** An image with its documents read. */
-export interface OpenedImage extends StoredImage {
-  readonly manifest: ImageManifest
-  readonly config: ImageConfig
-}
-
-export interface RemoveOptions {
-  /** Also remove an image that several references lead to, or that guests were made of. */
-  readonly force?: boolean | undefined
-  /** Manifests of which guests exist: their blobs and root images stay. */
-  readonly inUse?: readonly Digest[] | undefined
-}
+export type OpenedImage = StoredImage & ImageDocuments
 
 export interface RemoveResult {
   readonly untagged: readonly string[]
@@ -52,14 +42,14 @@ export class ImageStore implements AsyncDisposable {
   readonly #parts: StoreParts
   readonly #lock: Disposable
   #lastChange: Promise<unknown> = Promise.resolve()
-  /** Documents never change, so what was read once is known. */
-  readonly #opened = new Map<Digest, { manifest: ImageManifest; config: ImageConfig }>()
+  readonly #documents: DocumentReader
 
   private constructor(parts: StoreParts, { format, lock }: { format: ImageFormat; lock: Disposable }) {
     this.blobs = parts.blobs
     this.rootImages = parts.rootImages
     this.segments = parts.segments
     this.format = format
+    this.#documents = new DocumentReader(parts.blobs)
     this.#index = parts.index
     this.#parts = parts
     this.#lock = lock
@@ -111,34 +101,18 @@ export class ImageStore implements AsyncDisposable {
    * digits of one. Throws `oci.not-found`, `oci.ambiguous`, `oci.bad-reference`.
    */
   async resolve(text: string): Promise<StoredImage> {
-    const stored = await this.#index.list()
-    const byName = namedBy(text, stored)
-    if (byName !== undefined) return imageOf(byName.manifest.digest, stored)
-    const digests = await this.#matchingDigests(text, stored)
-    const [digest, ...others] = digests
-    if (digest === undefined) throw notFound(text)
-    if (others.length > 0) {
-      throw new OciError(
-        'oci.ambiguous',
-        `Cannot tell which image "${text}" means: ${digests.length} ids begin with it`,
-        {
-          hint: `Give more digits: ${digests.map(shortDigest).join(', ')}.`,
-          data: { candidates: digests },
-        },
-      )
-    }
-    return imageOf(digest, stored)
+    return findImage(text, await this.#index.list(), (entry) => this.openReference(entry))
   }
 
   /** Finds an image and reads its manifest and config. */
   async openImage(text: string): Promise<OpenedImage> {
     const image = await this.resolve(text)
-    return { ...image, ...(await this.#open(image.digest, image.mediaType)) }
+    return { ...image, ...(await this.#documents.read(image.digest, image.mediaType)) }
   }
 
   /** The documents of a manifest in the store. */
-  async openReference(stored: StoredReference): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
-    return this.#open(stored.manifest.digest, stored.manifest.mediaType)
+  async openReference(stored: StoredReference): Promise<ImageDocuments> {
+    return this.#documents.read(stored.manifest.digest, stored.manifest.mediaType)
   }
 
   /** The image that this name led to in the registry when it was fetched, if it is here. */
@@ -213,29 +187,14 @@ export class ImageStore implements AsyncDisposable {
       try {
         return await checkStore(this.#parts, options)
       } finally {
-        this.#opened.clear()
+        this.#documents.forget()
       }
     })
   }
 
-  async #remove(text: string, { force = false, inUse = [] }: RemoveOptions): Promise<RemoveResult> {
+  async #remove(text: string, { force, inUse = [] }: RemoveOptions): Promise<RemoveResult> {
     const image = await this.resolve(text)
-    const named = namedBy(text, image.references)
-    const names = (named === undefined || isLast(image) ? image.references : [named]).map(({ name }) => name)
-    const shown =
-      named === undefined ? `image ${shortDigest(image.digest)}` : familiarReference(named.reference)
-    if (named === undefined && names.length > 1 && !force) {
-      throw new OciError('oci.ambiguous', `Cannot remove ${shown}: ${names.length} names lead to it`, {
-        hint: `Remove the names one by one (${names.join(', ')}), or force it.`,
-        data: { candidates: names },
-      })
-    }
-    const isWhole = names.length === image.references.length
-    if (isWhole && inUse.includes(image.digest) && !force) {
-      throw new OciError('oci.in-use', `Cannot remove ${shown}: guests were made of it`, {
-        hint: 'Remove these guests first, or force it.',
-      })
-    }
+    const { names, isWhole } = planRemoval(text, image, { force, inUse })
     await this.#index.delete(new Set(names))
     const freedBytes = isWhole ? (await this.#sweep({ inUse })).freedBytes : 0
     return { untagged: names, deleted: isWhole ? [image.digest] : [], freedBytes }
@@ -243,7 +202,7 @@ export class ImageStore implements AsyncDisposable {
 
   async #sweep(options: Partial<SweepStoreOptions>): Promise<PruneResult> {
     const result = await sweepStore(this.#parts, {
-      reachableFrom: (manifest) => this.#reachableFrom(manifest),
+      reachableFrom: (manifest) => this.#documents.reachableFrom(manifest),
       inUse: [],
       goes: () => false,
       derived: false,
@@ -251,8 +210,7 @@ export class ImageStore implements AsyncDisposable {
       dryRun: false,
       ...options,
     })
-    // What is not there any more is not to be found by memory.
-    if (options.dryRun !== true) this.#opened.clear()
+    if (options.dryRun !== true) this.#documents.forget()
     return result
   }
 
@@ -262,54 +220,4 @@ export class ImageStore implements AsyncDisposable {
     this.#lastChange = result.catch(() => {})
     return result
   }
-
-  /** Of all that a manifest needs: its blobs, and the diffIDs of its layers. */
-  async #reachableFrom(root: Digest): Promise<readonly Digest[]> {
-    try {
-      const { manifest, config } = await this.#open(root)
-      return [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest), ...config.diffIds]
-    } catch (error) {
-      // A damaged image must not keep others from being removed; whoever opens it is told of the damage.
-      if (error instanceof OciError) return []
-      throw error
-    }
-  }
-
-  async #open(digest: Digest, mediaType?: string): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
-    const known = this.#opened.get(digest)
-    if (known !== undefined) return known
-    const what = `image ${shortDigest(digest)}`
-    const manifest = parseImageManifest(
-      await this.blobs.read(digest, `the manifest of ${what}`),
-      mediaType,
-      what,
-    )
-    const bytes = await this.blobs.read(manifest.config.digest, `the config of ${what}`)
-    const config = parseImageConfig(bytes, `the config of ${what}`)
-    requireMatchingLayers(config, manifest.layers.length, what)
-    const opened = { manifest, config }
-    this.#opened.set(digest, opened)
-    return opened
-  }
-
-  async #matchingDigests(text: string, stored: readonly StoredReference[]): Promise<Digest[]> {
-    const matches = digestMatcher(text)
-    if (matches === undefined) return []
-    const found = new Set<Digest>()
-    for (const entry of stored) {
-      const { digest } = entry.manifest
-      if (matches(digest) || (entry.indexDigest !== undefined && matches(entry.indexDigest)))
-        found.add(digest)
-    }
-    if (found.size > 0) return [...found]
-    for (const entry of stored) {
-      const { manifest } = await this.openReference(entry)
-      if (matches(manifest.config.digest)) found.add(entry.manifest.digest)
-    }
-    return [...found]
-  }
-}
-
-function isLast({ references }: StoredImage): boolean {
-  return references.length === 1
 }
