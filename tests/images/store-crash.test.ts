@@ -4,7 +4,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { fullDiskRounds, killRounds, StoreTrial, seededRandom, TrialRegistry } from './store-trials.ts'
+import { fullDiskRounds, killRounds, StoreTrial, seededRandom } from './store-trials.ts'
+import { TrialRegistry } from './trial-registry.ts'
 
 const ROUNDS = 20
 const FULL_DISK_ROUNDS = 6

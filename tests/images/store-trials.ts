@@ -2,22 +2,14 @@
 // is killed, starved of disk space or cancelled in the middle. What is on disk afterwards must be sound, and the next try
 // must finish. `store-crash.test.ts` does a few rounds, `tests/soak/images.test.ts` many.
 
-import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createHash } from 'node:crypto'
+import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expect } from 'vitest'
 import { type ImageWorkerClient, startImageWorker } from '../../core/oci/image-worker-client.ts'
 import type { OnProgress } from '../../core/oci/progress.ts'
 import { run } from './commands.ts'
-import { readLayout } from './made-images.ts'
-import { type ScriptedRegistry, startScriptedRegistry } from './scripted-registry.ts'
-
-const LAYER_BYTES = [40_000, 400_000, 1_500_000, 3_000_000]
-/** What the registry sends of a blob at a time, so that a pull takes long enough to be hit in the middle. */
-const BURST_BYTES = 128 * 1024
-const BURST_MS = 4
+import { LARGE_LAYER_BYTES, TrialRegistry } from './trial-registry.ts'
 
 /** Numbers between 0 and 1 that are the same for the same seed (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -28,84 +20,6 @@ export function seededRandom(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-}
-
-/** An image of several layers, and the registry that serves it slowly. */
-export class TrialRegistry implements AsyncDisposable {
-  /** How many downloads went on where another had stopped. */
-  resumed = 0
-  /** Of all layers. */
-  readonly imageBytes: number
-  /** Digest of an image that has all layers but the last. */
-  readonly smallerImage: string
-  readonly #registry: ScriptedRegistry
-
-  private constructor(registry: ScriptedRegistry, imageBytes: number, smallerImage: string) {
-    this.#registry = registry
-    this.imageBytes = imageBytes
-    this.smallerImage = smallerImage
-  }
-
-  static async start(folder: string): Promise<TrialRegistry> {
-    const layout = path.join(folder, 'layout')
-    await run('umoci', 'init', '--layout', layout)
-    await run('umoci', 'new', '--image', `${layout}:made`)
-    let smallerImage = ''
-    for (const [position, sizeBytes] of LAYER_BYTES.entries()) {
-      const content = path.join(folder, `layer-${position}`)
-      await mkdir(content)
-      // Half of it can be compressed.
-      const half = Math.floor(sizeBytes / 2)
-      await writeFile(
-        path.join(content, `file-${position}`),
-        Buffer.concat([randomBytes(half), Buffer.alloc(half, 'text ')]),
-      )
-      await run('tar', '-C', content, '-cf', `${content}.tar`, '.')
-      smallerImage = (await readLayout(layout)).entry.digest
-      await run('umoci', 'raw', 'add-layer', '--image', `${layout}:made`, `${content}.tar`)
-    }
-    const { manifest, blobs } = await readLayout(layout)
-    const trial: { registry?: TrialRegistry } = {}
-    const registry = await startScriptedRegistry(layout, (request, response) => {
-      if (request.url?.includes('/blobs/') !== true) return false
-      if (request.headers.range !== undefined && trial.registry !== undefined) trial.registry.resumed += 1
-      sendSlowly(blobs, request, response).catch((error) => response.destroy(error))
-      return true
-    })
-    const imageBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0)
-    trial.registry = new TrialRegistry(registry, imageBytes, smallerImage)
-    return trial.registry
-  }
-
-  get reference(): string {
-    return `${this.#registry.host}/web:made`
-  }
-
-  get smallerReference(): string {
-    return `${this.#registry.host}/other@${this.smallerImage}`
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#registry[Symbol.asyncDispose]()
-  }
-}
-
-async function sendSlowly(blobs: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const file = path.join(blobs, request.url?.split(':').at(-1) ?? '')
-  const { size } = await stat(file)
-  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
-  const range = start === 0 ? undefined : { 'content-range': `bytes ${start}-${size - 1}/${size}` }
-  response.writeHead(range === undefined ? 200 : 206, { 'content-length': size - start, ...range })
-  const chunks: Buffer[] = []
-  for await (const chunk of createReadStream(file, { start, highWaterMark: BURST_BYTES })) chunks.push(chunk)
-  const timer = setInterval(() => {
-    const chunk = chunks.shift()
-    if (chunk !== undefined) response.write(chunk)
-    if (chunks.length > 0) return
-    clearInterval(timer)
-    response.end()
-  }, BURST_MS)
-  response.on('close', () => clearInterval(timer))
 }
 
 /** An image worker with a store of its own. */
@@ -191,7 +105,8 @@ export class StoreTrial implements AsyncDisposable {
 
   async expectThatItWorksNow(): Promise<void> {
     const listing = await run('unsquashfs', '-lc', await this.pullAndBuild())
-    for (const position of LAYER_BYTES.keys()) expect(listing).toContain(`squashfs-root/file-${position}`)
+    for (let position = 0; position < this.#registry.layerCount; position++)
+      expect(listing).toContain(`squashfs-root/file-${position}`)
     await this.expectSoundFiles()
     expect(await namesIn(path.join(this.root, 'store/ingest'))).toEqual([])
   }
@@ -210,18 +125,40 @@ async function namesIn(folder: string): Promise<string[]> {
 /** Kills the worker once in each round, anywhere between the first request and the finished root image. */
 export async function killRounds(folder: string, rounds: number, seed: number): Promise<void> {
   await using registry = await TrialRegistry.start(folder)
+  await killWhilePulling(folder, registry, { rounds, seed })
+  // Else nothing was hit in the middle of a download.
+  if (rounds >= 10) expect(registry.resumed).toBeGreaterThan(0)
+}
+
+/** Like `killRounds`, with a layer so large that several connections bring it when the worker is killed. */
+export async function killRoundsWithHelpers(folder: string, rounds: number, seed: number): Promise<void> {
+  await using registry = await TrialRegistry.start(path.join(folder, 'large'), LARGE_LAYER_BYTES)
+  const pieces = await killWhilePulling(folder, registry, { rounds, seed })
+  expect(registry.helped).toBeGreaterThan(0)
+  // Else no kill came while a piece lay behind what was missing.
+  if (rounds >= 10) expect(pieces).toBeGreaterThan(0)
+}
+
+/** Returns how many pieces from further on in a blob the kills left. */
+async function killWhilePulling(
+  folder: string,
+  registry: TrialRegistry,
+  { rounds, seed }: { rounds: number; seed: number },
+): Promise<number> {
   await using trial = await StoreTrial.start(await mkdtemp(path.join(folder, 'root-')), registry)
   const random = seededRandom(seed)
   const wholeMs = await trial.measure()
+  let pieces = 0
   for (let round = 0; round < rounds; round++) {
     await trial.empty()
     await trial.killAfter(random() * wholeMs)
     await trial.expectSoundFiles()
+    const left = await namesIn(path.join(trial.root, 'store/ingest'))
+    pieces += left.filter((name) => /\.\d+\.part$/.test(name)).length
     await trial.expectNoLeftovers()
     await trial.expectThatItWorksNow()
   }
-  // Else nothing was hit in the middle of a download.
-  if (rounds >= 10) expect(registry.resumed).toBeGreaterThan(0)
+  return pieces
 }
 
 /** Lets the disk become full in each round, at another moment each time. Needs the right to mount. */

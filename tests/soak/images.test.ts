@@ -5,10 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, test } from 'vitest'
-import { fullDiskRounds, killRounds } from '../images/store-trials.ts'
+import { fullDiskRounds, killRounds, killRoundsWithHelpers } from '../images/store-trials.ts'
 
 const rounds = Number(process.env.SOAK_IMAGE_ROUNDS ?? 200)
 const seed = Number(process.env.SOAK_SEED ?? 1)
+/** They take long. */
+const largeRounds = Math.ceil(rounds / 10)
 const timeout = 4 * 3600_000
 
 let folder: string
@@ -20,5 +22,9 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 test(`killed ${rounds} times while it pulls and builds`, { timeout }, () => killRounds(folder, rounds, seed))
+
+test(`killed ${largeRounds} times while several connections bring a large layer`, { timeout }, () =>
+  killRoundsWithHelpers(folder, largeRounds, seed),
+)
 
 test(`${rounds} disks that become full`, { timeout }, () => fullDiskRounds(folder, rounds, seed))
