@@ -13,6 +13,7 @@ import {
   digestHex,
   digestOf,
   isDigest,
+  requireSameDigest,
 } from '../digest.ts'
 import { hasCode, OciError, throwIfCancelled } from '../errors.ts'
 
@@ -118,8 +119,29 @@ export class BlobFiles {
   }
 }
 
+/**
+ * Checks that an open file, whose bytes were seen to be `actual`, is the blob that is expected; hashes it again where the
+ * digests are of different kinds. Throws `oci.size-mismatch`, `oci.digest-mismatch`.
+ */
+export async function requireSameBlob(
+  what: string,
+  file: FileHandle,
+  actual: StoredBlob,
+  expected: StoredBlob,
+): Promise<void> {
+  if (actual.size !== expected.size) {
+    throw new OciError(
+      'oci.size-mismatch',
+      `Cannot accept ${what}: it has ${actual.size} bytes, not ${expected.size}`,
+    )
+  }
+  const algorithm = digestAlgorithm(expected.digest)
+  const isSameKind = digestAlgorithm(actual.digest) === algorithm
+  requireSameDigest(what, expected.digest, isSameKind ? actual.digest : await digestOfFile(file, algorithm))
+}
+
 /** Hashes an open file from its beginning. */
-export async function digestOfFile(
+async function digestOfFile(
   file: FileHandle,
   algorithm: DigestAlgorithm,
   signal?: AbortSignal,

@@ -11,7 +11,7 @@ import { type Digest, digestAlgorithm, digestOf, requireSameDigest } from '../di
 import { fromDiskError, OciError, throwIfCancelled } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import type { FlightOptions } from '../single-flight.ts'
-import { BlobFiles, digestOfFile, OPEN_TO_READ, READ_BYTES, type StoredBlob } from './blob-files.ts'
+import { BlobFiles, OPEN_TO_READ, READ_BYTES, requireSameBlob, type StoredBlob } from './blob-files.ts'
 import { BlobHold, BlobHolds, type HeldDuringSweep } from './blob-hold.ts'
 import { BlobIntake, type FillBlob } from './blob-intake.ts'
 import { requireSpace } from './free-space.ts'
@@ -135,20 +135,8 @@ export class BlobStore {
    * Throws `oci.size-mismatch`, `oci.digest-mismatch`.
    */
   async adopt(what: string, file: string, actual: StoredBlob, expected: StoredBlob): Promise<void> {
-    if (actual.size !== expected.size) {
-      throw new OciError(
-        'oci.size-mismatch',
-        `Cannot accept ${what}: it has ${actual.size} bytes, not ${expected.size}`,
-      )
-    }
-    const algorithm = digestAlgorithm(expected.digest)
     await using handle = await open(file, OPEN_TO_READ)
-    const isSameKind = digestAlgorithm(actual.digest) === algorithm
-    requireSameDigest(
-      what,
-      expected.digest,
-      isSameKind ? actual.digest : await digestOfFile(handle, algorithm),
-    )
+    await requireSameBlob(what, handle, actual, expected)
     if (await this.has(expected)) return
     try {
       await commitFile(handle, file, this.pathOf(expected.digest), 0o444)
