@@ -99,11 +99,14 @@ test.each([0.01, 0.5, 0.99])('killed after %f of an archive was sent', async (pa
   await expectThatItWorksNow()
 })
 
-test.each(['receive', 'verify'] as const)('killed in the phase "%s" of an import', async (phase) => {
-  await Promise.allSettled([importWeb({ onProgress: killingAt(phase) })])
-  await expectSoundStore()
-  await expectThatItWorksNow()
-})
+test.each(['receive', 'verify', 'unpack'] as const)(
+  'killed in the phase "%s" of an import',
+  async (phase) => {
+    await Promise.allSettled([importWeb({ onProgress: killingAt(phase) })])
+    await expectSoundStore()
+    await expectThatItWorksNow()
+  },
+)
 
 test.each(['write', 'merge', 'sync'] as const)('killed in the phase "%s" of a root image', async (phase) => {
   await importWeb()

@@ -4,6 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import {
   chmod,
+  chown,
   lstat,
   mkdir,
   mkdtemp,
@@ -138,6 +139,25 @@ test('a worker that ends has given what it made its place, and the next one find
   for (const name of segments) expect(name).toMatch(/^[0-9a-f]{64}\.squashfs-[\w-]+\.seg$/)
   worker = await startImageWorker({ root, log: (line) => logged.push(line) })
   expect(await worker.check({ repair: false, inUse: [] })).toMatchObject({ problems: [] })
+})
+
+test('a worker that ends gives up what it is doing at once, and leaves only what can be gone on with', async () => {
+  const asked = Promise.withResolvers<void>()
+  await using registry = await startScriptedRegistry(made.layout, (request, response) => {
+    if (request.url?.includes('/blobs/') !== true) return false
+    asked.resolve()
+    response.writeHead(200, { 'content-length': 1000 }).write('x')
+    return true
+  })
+  const pulling = worker.pull({ reference: `${registry.host}/web:made` }).catch((error: unknown) => error)
+  await asked.promise
+  const endsMs = performance.now()
+  await worker[Symbol.asyncDispose]()
+  // Less than the patience that closing has with the disk, and than that of the core host with the worker.
+  expect(performance.now() - endsMs).toBeLessThan(2_500)
+  expect(await pulling).toEqual(coded('oci.worker-died'))
+  expect(await readdir(path.join(root, 'store/layers'))).toEqual([])
+  expect(logged.filter((line) => line.includes('failed'))).toEqual([])
 })
 
 describe('pull()', () => {
@@ -448,13 +468,24 @@ test('a program that is not there fails the start', async () => {
   )
 })
 
-test('a root image that is a link to something else is refused', async () => {
+test('a link in the place of a root image is not followed: the image is built again', async () => {
   await importWeb()
   const image = await worker.rootImage('web:1')
   const aside = path.join(root, 'aside')
   await rename(image.path, aside)
   await symlink(aside, image.path)
-  await expect(worker.rootImage('web:1')).rejects.toThrow(/ELOOP/)
+  expect(await worker.rootImage('web:1')).toEqual(image)
+  expect((await lstat(image.path)).isFile()).toBe(true)
+})
+
+test('a root image that belongs to somebody else is refused', async () => {
+  await importWeb()
+  const image = await worker.rootImage('web:1')
+  // Only root can give files away, as for the mounts of these tests.
+  await chown(image.path, 12_345, 12_345)
+  await expect(worker.rootImage('web:1')).rejects.toThrow(
+    `Cannot use the root image ${image.path}: it is not the file that the image worker wrote`,
+  )
 })
 
 test('under a user of its own it owns the store, has no rights, and nobody else can read it', async () => {
