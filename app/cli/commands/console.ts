@@ -15,7 +15,7 @@ export function configure(command: Command): void {
       ['console web', 'from the first line of its kernel on'],
       ['console web < /dev/null', 'look on without typing'],
     ],
-    'Leave with Ctrl-]. What the program itself writes is not here: see "bulkhead logs" and "bulkhead attach".\nKernels are told to be brief: for all of their words, run the guest with --kernel-arg loglevel=7.',
+    'Leave with Ctrl-]. What the program itself writes is not here: see "bulkhead logs" and "bulkhead attach".\nWhile it boots the kernel says everything; after that only warnings and worse.',
   )
 }
 

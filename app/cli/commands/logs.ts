@@ -24,7 +24,7 @@ export function configure(command: Command): void {
       ['logs -f -n 20 web', 'the last 20 lines, then what comes'],
       ['logs --boot web', 'why a guest did not come up'],
     ],
-    'Kernels are told to be brief: for all of their words, run the guest with --kernel-arg loglevel=7.',
+    'While it boots the kernel says everything; after that only warnings and worse.',
   )
 }
 
