@@ -115,6 +115,8 @@ export function announcement(xenstore: Xenstore, domid: number, signal?: AbortSi
 export class RingPeer {
   readonly closed: Promise<Error>
   onData: (payload: Uint8Array) => void = () => {}
+  /** Called when the ring toward the guest has no room. */
+  onFull: () => void = () => {}
   readonly #frames: Frame[] = []
   #ring: ChannelRing | undefined
   #arrived = Promise.withResolvers<void>()
@@ -150,6 +152,7 @@ export class RingPeer {
     for (let waits = 0; ; waits++) {
       this.#writable = Promise.withResolvers()
       if (this.ring.send({ type, stream: 0, container: 0, payload })) return waits
+      this.onFull()
       await this.#writable.promise
     }
   }
