@@ -22,6 +22,11 @@ const sizes = [
 ]
 
 async function faults(page: Page): Promise<string[]> {
+  // Half-way from one theme to the other a colour is neither's.
+  await page.evaluate(async () => {
+    const transitions = document.getAnimations().filter((animation) => animation instanceof CSSTransition)
+    await Promise.allSettled(transitions.map(({ finished }) => finished))
+  })
   await page.evaluate(axeSource)
   const results = await page.evaluate(() => {
     const { axe } = window as unknown as {
