@@ -4,12 +4,13 @@
 // A new segment can be used at once; it gets its name only after it was synced, when its users have let go of it, so that
 // nobody waits for the disk. A power cut before that leaves a temporary file, which nobody believes.
 
-import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
-import { commitFile, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
+import { commitFile, removeTemporaries, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
 import { type Digest, digestHex, isDigest } from '../digest.ts'
-import { cancelled, fromDiskError, hasCode, OciError, throwIfCancelled } from '../errors.ts'
+import { cancelled, fromDiskError, OciError, throwIfCancelled } from '../errors.ts'
+import { sizeOf } from '../file-bytes.ts'
 import type { LayerIndex } from '../layer/read-layer.ts'
 import { type FlightContext, SingleFlight } from '../single-flight.ts'
 import type { ImageFormat, OpenSegment } from '../writers/image-format.ts'
@@ -90,9 +91,7 @@ export class LayerSegments implements AsyncDisposable {
   /** Opens the folder and drops half-made segments. */
   static async open(options: LayerSegmentsOptions): Promise<LayerSegments> {
     await mkdir(options.folder, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(options.folder)) {
-      if (name.includes(TEMPORARY_MARK)) await rm(path.join(options.folder, name))
-    }
+    await removeTemporaries(options.folder)
     return new LayerSegments(options)
   }
 
@@ -287,13 +286,4 @@ async function remove(file: string): Promise<number> {
   const sizeBytes = await sizeOf(file)
   await rm(file, { force: true })
   return sizeBytes
-}
-
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await lstat(file)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return 0
-    throw error
-  }
 }

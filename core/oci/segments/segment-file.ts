@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import type { Digest } from '../digest.ts'
+import { readFully, writeFully } from '../file-bytes.ts'
 import { openRegularFile } from '../open-regular-file.ts'
 import { binaryLayout } from '../writers/binary-layout.ts'
-import { readFully, writeFully } from '../writers/copy-extents.ts'
 import { type ImageFormat, type OpenSegment, SEGMENT_DATA_OFFSET } from '../writers/image-format.ts'
 
 /** "BHsg" */

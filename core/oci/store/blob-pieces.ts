@@ -3,6 +3,7 @@
 
 import { constants, type FileHandle, open, rm } from 'node:fs/promises'
 import type { Digest } from '../digest.ts'
+import { writeFully } from '../file-bytes.ts'
 import { listParts, partPath } from './part-files.ts'
 
 export interface Piece {
@@ -112,12 +113,3 @@ export class BlobPieces implements AsyncDisposable {
 
 /** For files in `ingest/`: they are ours, so a link of that name is none of them. */
 export const OPEN_TO_WRITE = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW
-
-/** Writes all bytes, however few the system takes at once. */
-export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  let written = 0
-  while (written < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written)
-    written += bytesWritten
-  }
-}

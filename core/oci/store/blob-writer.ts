@@ -6,9 +6,10 @@ import { type FileHandle, open, rm } from 'node:fs/promises'
 import { commitFile } from '../../durable-file.ts'
 import { type Digest, Digester, digestAlgorithm, requireSameDigest } from '../digest.ts'
 import { fromDiskError, OciError, throwIfCancelled } from '../errors.ts'
+import { writeFully } from '../file-bytes.ts'
 import { LIMITS } from '../limits.ts'
 import type { BlobFeed } from './blob-feed.ts'
-import { BlobPieces, OPEN_TO_WRITE, type Piece, writeFully } from './blob-pieces.ts'
+import { BlobPieces, OPEN_TO_WRITE, type Piece } from './blob-pieces.ts'
 import { partPath } from './part-files.ts'
 
 export interface BlobWriterOptions {

@@ -5,9 +5,16 @@ import { createHash } from 'node:crypto'
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { replaceFile, syncFolder, TEMPORARY_MARK, temporaryName } from '../../durable-file.ts'
+import {
+  removeTemporaries,
+  replaceFile,
+  syncFolder,
+  TEMPORARY_MARK,
+  temporaryName,
+} from '../../durable-file.ts'
 import { type Digest, isDigest } from '../digest.ts'
 import { fromDiskError, hasCode } from '../errors.ts'
+import { sizeOf } from '../file-bytes.ts'
 import { runConfigSchema } from '../image-config.ts'
 import { openRegularFile } from '../open-regular-file.ts'
 import type { ImageFormat } from '../writers/image-format.ts'
@@ -65,9 +72,7 @@ export class RootImages {
   /** Opens the folder and drops half-written files. Images of `format` are found and added; its version is in the key. */
   static async open(folder: string, format: RootImageFormat): Promise<RootImages> {
     await mkdir(folder, { recursive: true, mode: 0o755 })
-    for (const name of await readdir(folder)) {
-      if (name.includes(TEMPORARY_MARK)) await rm(path.join(folder, name))
-    }
+    await removeTemporaries(folder)
     const images = new RootImages(folder, format)
     for (const names of (await images.#files()).values()) {
       // A crash came before the image got its name.
@@ -218,14 +223,5 @@ async function syncFile(file: string): Promise<void> {
     await handle.sync()
   } finally {
     await handle.close()
-  }
-}
-
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await lstat(file)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return 0
-    throw error
   }
 }

@@ -3,6 +3,7 @@
 
 import type { FileHandle } from 'node:fs/promises'
 import { throwIfCancelled } from '../errors.ts'
+import { readFully, writeFully } from '../file-bytes.ts'
 
 /** A piece of a file. */
 export interface Extent {
@@ -66,23 +67,6 @@ export async function areSameBytes(one: Extent, other: Extent): Promise<boolean>
     if (!first.equals(second)) return false
   }
   return true
-}
-
-/** Fills the buffer from a place in a file. Throws a `RangeError` when the file ends before. */
-export async function readFully(file: FileHandle, target: Buffer, position: number): Promise<void> {
-  for (let offset = 0; offset < target.length; ) {
-    const { bytesRead } = await file.read(target, offset, target.length - offset, position + offset)
-    if (bytesRead === 0) throw new RangeError(`the file ends at byte ${position + offset}`)
-    offset += bytesRead
-  }
-}
-
-/** Writes the whole buffer to a place in a file. */
-export async function writeFully(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let offset = 0; offset < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, offset, bytes.length - offset, position + offset)
-    offset += bytesWritten
-  }
 }
 
 /** Cuts the extents into groups of pieces that fill a buffer each. */

@@ -3,7 +3,7 @@
 
 import type { FileHandle } from 'node:fs/promises'
 import { throwIfCancelled } from '../../errors.ts'
-import { readFully, writeFully } from '../copy-extents.ts'
+import { readFully, writeFully } from '../../file-bytes.ts'
 
 const BATCH_BYTES = 2 * 1024 * 1024
 /** Shorter gaps are written as zeros, with what stands around them. */

@@ -4,7 +4,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Breather } from '../../breather.ts'
 import { throwIfCancelled } from '../../errors.ts'
-import { writeFully } from '../copy-extents.ts'
+import { writeFully } from '../../file-bytes.ts'
 import type { OpenSegment } from '../image-format.ts'
 import type { NumberedDirectory, NumberedNode } from '../squashfs/node-numbering.ts'
 import { encodeDirectoryBlock } from './directory-blocks.ts'

@@ -3,7 +3,7 @@
 
 import type { FileHandle } from 'node:fs/promises'
 import { OciError } from '../../errors.ts'
-import { readFully } from '../copy-extents.ts'
+import { readFully } from '../../file-bytes.ts'
 import {
   BLOCK_BYTES,
   BLOCK_LOG,

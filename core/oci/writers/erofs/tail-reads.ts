@@ -1,6 +1,6 @@
 // Reads the tails of files out of the segments, in the order in which they stand there.
 
-import { readFully } from '../copy-extents.ts'
+import { readFully } from '../../file-bytes.ts'
 import type { OpenSegment } from '../image-format.ts'
 
 /** Tails are read together with what lies between them when that is not more than this. */

@@ -3,8 +3,8 @@
 // segments always make the same bytes.
 
 import { Breather } from '../../breather.ts'
+import { writeFully } from '../../file-bytes.ts'
 import { nodesOf } from '../../merge/tree.ts'
-import { writeFully } from '../copy-extents.ts'
 import type { OpenSegment, WriteImageOptions, WrittenImage } from '../image-format.ts'
 import { numberNodes } from '../squashfs/node-numbering.ts'
 import { piecesOf } from './content-place.ts'
