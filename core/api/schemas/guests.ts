@@ -1,6 +1,7 @@
 // What a guest is, how one is made, and what is known of it. DESIGN 4.2, docs/contracts/state.md.
 import { z } from 'zod'
 import { guestId, guestKey, guestName, imageKey, timestamp } from './common.ts'
+import { guestNetwork, networkSpec } from './network.ts'
 
 export const guestMode = z.enum(['pv', 'pvh'])
 export const guestState = z.enum(['created', 'starting', 'running', 'paused', 'stopping', 'exited'])
@@ -33,7 +34,13 @@ export const guestSpec = z.strictObject({
     .optional(),
   process: processSpec.default({ env: [], groups: [], terminal: false, stdin: false, rows: 24, columns: 80 }),
   kernelArguments: z.array(z.string()).default([]),
-  network: z.enum(['none']).default('none'),
+  network: networkSpec.default({
+    kind: 'nat',
+    ports: [],
+    guests: true,
+    policy: [],
+    dns: { servers: [], search: [], options: [] },
+  }),
   readOnlyRoot: z.boolean().default(false),
   autoRemove: z.boolean().default(false),
   labels: z.record(z.string(), z.string()).default({}),
@@ -82,7 +89,7 @@ export const launchStep = z.strictObject({ step: z.string(), ms: z.number() })
 export const guestDetails = z.strictObject({
   ...guestSummary.shape,
   hostname: z.string(),
-  network: z.enum(['none']),
+  network: guestNetwork,
   readOnlyRoot: z.boolean(),
   labels: z.record(z.string(), z.string()),
   process: z.strictObject({

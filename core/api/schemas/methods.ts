@@ -40,6 +40,16 @@ import {
   verifyImage,
 } from './images.ts'
 import { job, leftJob, oneJob, startedImport, startedJob } from './jobs.ts'
+import {
+  captureTraffic,
+  connectPort,
+  networkFlow,
+  networkList,
+  networkStats,
+  oneOrAllGuests,
+  publishedPorts,
+  publishPorts,
+} from './network.ts'
 import { openedStream, openStream } from './streams.ts'
 
 const done = z.strictObject({})
@@ -70,6 +80,16 @@ export const methodSchemas = {
   'guests.list': { params: listGuests, result: z.array(guestSummary) },
   'guests.inspect': { params: one, result: guestDetails },
   'guests.wait': { params: one, result: exitRecord },
+  'network.list': { params: nothing, result: networkList },
+  'network.stats': { params: oneOrAllGuests, result: networkStats },
+  'network.flows': { params: oneOrAllGuests, result: z.array(networkFlow) },
+  /** Opens ports of the host into a running guest; all of them or none. */
+  'network.publish': { params: publishPorts, result: publishedPorts },
+  'network.unpublish': { params: publishPorts, result: done },
+  /** A stream of pcapng: what passes on one guest's wire from now on. */
+  'network.capture': { params: captureTraffic, result: openedStream },
+  /** A stream both ways to a TCP port of a guest, without publishing it. */
+  'network.connect': { params: connectPort, result: openedStream },
   'streams.open': { params: openStream, result: openedStream },
   'jobs.list': { params: nothing, result: z.array(job) },
   'jobs.get': { params: oneJob, result: job },
