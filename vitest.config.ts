@@ -27,6 +27,16 @@ export default defineConfig({
       {
         test: {
           ...shared,
+          name: 'network',
+          include: ['tests/network/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...shared,
           name: 'lab',
           include: ['tests/{lab,cli}/**/*.test.ts'],
           testTimeout: 180_000,

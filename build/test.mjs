@@ -1,7 +1,7 @@
 // `npm test`: all that a clean checkout can check, nothing installed by hand. The suites are in build/test.ts.
 import { setUpAndRun } from './setup.mjs'
 
-/** Real registries, real image tools, real compressors, a real browser: what the tests hold us against. */
+/** Real registries, image tools, compressors, network programs, a real browser: what the tests hold us against. */
 const testPackages = [
   ...['skopeo', 'umoci', 'buildah', 'docker-registry', 'openssl'],
   ...[
@@ -14,6 +14,7 @@ const testPackages = [
     'python3',
   ],
   ...['zstd', 'lz4', 'qemu-utils', 'util-linux'],
+  ...['iproute2', 'iperf3', 'iputils-ping', 'bind9-dnsutils', 'dnsmasq-base', 'curl', 'socat', 'tshark'],
   ...['chromium', 'chromium-sandbox', 'fonts-inter', 'fonts-jetbrains-mono'],
 ]
 

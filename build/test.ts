@@ -34,6 +34,7 @@ const suites: readonly Suite[] = [
   { name: 'static', shareMinutes: 2, run: runChecks },
   { name: 'unit', shareMinutes: 3, run: () => runVitest('unit') },
   { name: 'images', shareMinutes: 5, run: () => runVitest('images') },
+  { name: 'network', shareMinutes: 6, run: () => runVitest('network') },
   { name: 'lab', shareMinutes: 11, run: () => runVitest('lab') },
   { name: 'app', shareMinutes: 7, run: () => runVitest('app') },
 ]
