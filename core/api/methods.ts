@@ -7,6 +7,7 @@ import type * as host from './schemas/host.ts'
 import type * as images from './schemas/images.ts'
 import type * as jobs from './schemas/jobs.ts'
 import type { methodSchemas } from './schemas/methods.ts'
+import type * as network from './schemas/network.ts'
 import type * as streams from './schemas/streams.ts'
 
 type Schemas = typeof methodSchemas
@@ -35,7 +36,15 @@ export type JobKind = z.output<typeof jobs.jobKind>
 export type JobState = z.output<typeof jobs.jobState>
 export type JobProgress = z.output<typeof jobs.jobProgress>
 export type ErrorBody = z.output<typeof jobs.errorBody>
+export type NetworkSpec = z.output<typeof network.networkSpec>
+export type PublishedPort = z.output<typeof network.publishedPort>
+export type GuestNetworkDetails = z.output<typeof network.guestNetwork>
+export type NetworkList = z.output<typeof network.networkList>
+export type NetworkStats = z.output<typeof network.networkStats>
+export type NetworkFlow = z.output<typeof network.networkFlow>
 export type OpenStream = z.input<typeof streams.openStream>
+export type PolicyRule = z.output<typeof network.policyRule>
+export type GuestTraffic = z.output<typeof network.guestTraffic>
 export type HostInfo = z.output<typeof host.hostInfo>
 export type HostCheck = z.output<typeof host.check>
 export type CoreEvent = z.output<typeof events.event>

@@ -17,7 +17,7 @@ export interface AcceptedRpc {
 
 /** What the core host answers to `stream TICKET`. */
 export interface AcceptedStream {
-  readonly kind: 'stdio' | 'console' | 'logs' | 'import' | 'export'
+  readonly kind: 'stdio' | 'console' | 'logs' | 'import' | 'export' | 'capture' | 'connect'
   /** Bytes that may be on the way beyond the last acknowledgement. */
   readonly window: number
   readonly terminal: boolean

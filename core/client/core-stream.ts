@@ -77,7 +77,15 @@ function readAccepted(answer: unknown): AcceptedStream | undefined {
   return { kind, window, terminal: terminal === true }
 }
 
-const kinds = ['stdio', 'console', 'logs', 'import', 'export'] as const satisfies AcceptedStream['kind'][]
+const kinds = [
+  'stdio',
+  'console',
+  'logs',
+  'import',
+  'export',
+  'capture',
+  'connect',
+] as const satisfies AcceptedStream['kind'][]
 
 function isKind(kind: unknown): kind is AcceptedStream['kind'] {
   return kinds.some((known) => known === kind)

@@ -9,7 +9,7 @@ export interface StreamInput {
 }
 
 export interface StreamSession {
-  readonly kind: 'stdio' | 'console' | 'logs' | 'import' | 'export'
+  readonly kind: 'stdio' | 'console' | 'logs' | 'import' | 'export' | 'capture' | 'connect'
   readonly terminal: boolean
   /** Each is sent at its own pace; an event says which stream it belongs to. */
   readonly outputs: readonly AsyncGenerator<OutputEvent>[]
