@@ -2,6 +2,7 @@
 
 import type { ParsedParamsOf } from '../api/methods.ts'
 import type { StreamSession } from '../runtime/broker/stream-session.ts'
+import type { GuestRecord } from '../runtime/guest-record.ts'
 import type { Guests } from '../runtime/guests.ts'
 import type { HostServices } from '../runtime/host-services.ts'
 import type { Jobs } from '../runtime/jobs.ts'
@@ -22,7 +23,7 @@ export interface HandlerParts {
 const done = {}
 
 export function createHandlers({ services, guests, jobs, tickets, facts }: HandlerParts): Handlers {
-  const { images, hypervisor } = services
+  const { images, hypervisor, network } = services
   return {
     'host.info': () => hostInfo(services, guests, facts),
     'host.check': () => hostChecks(services),
@@ -73,6 +74,20 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
     'guests.list': ({ all }) => guests.list(all),
     'guests.inspect': ({ guest }) => guests.inspect(guest),
     'guests.wait': ({ guest }, { signal }) => guests.wait(guest, signal),
+    'network.list': () => network.list(),
+    'network.stats': ({ guest }) => network.stats(recordOf(guests, guest)),
+    'network.flows': ({ guest }) => network.flows(recordOf(guests, guest)),
+    'network.publish': async (params) => ({ ports: await guests.publishPorts(params) }),
+    'network.unpublish': async (params) => {
+      await guests.unpublishPorts(params)
+      return done
+    },
+    'network.capture': async ({ guest, ...options }) => ({
+      ticket: tickets.issue(await network.capture(guests.find(guest).record, options)),
+    }),
+    'network.connect': async ({ guest, port }) => ({
+      ticket: tickets.issue(await network.connect(guests.find(guest).record, port)),
+    }),
     'streams.open': async (params) => ({ ticket: tickets.issue(await openStream(guests, params)) }),
     'jobs.list': () => jobs.list(),
     'jobs.get': ({ job }) => jobs.get(job),
@@ -82,6 +97,10 @@ export function createHandlers({ services, guests, jobs, tickets, facts }: Handl
       return done
     },
   }
+}
+
+function recordOf(guests: Guests, key: string | undefined): GuestRecord | undefined {
+  return key === undefined ? undefined : guests.find(key).record
 }
 
 async function openStream(guests: Guests, params: ParsedParamsOf<'streams.open'>): Promise<StreamSession> {

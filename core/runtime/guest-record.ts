@@ -1,9 +1,17 @@
 // What is kept of a guest on disk. docs/contracts/state.md.
 
-import type { ExitRecord, GuestMode, GuestState, GuestSummary, LaunchStep } from '../api/methods.ts'
+import type {
+  ExitRecord,
+  GuestMode,
+  GuestState,
+  GuestSummary,
+  LaunchStep,
+  NetworkSpec,
+  PublishedPort,
+} from '../api/methods.ts'
 import type { GuestEnd } from './exit-records.ts'
 
-export const guestFormatVersion = 1
+export const guestFormatVersion = 2
 
 /** The program as it will run: the image's configuration and what was asked for, merged. */
 export interface ProcessRecord {
@@ -27,10 +35,21 @@ export interface GuestRecordSpec {
   readonly stopSignal: string
   readonly hostname: string
   readonly kernelArguments: readonly string[]
-  readonly network: 'none'
+  readonly network: NetworkSpec
   readonly readOnlyRoot: boolean
   readonly autoRemove: boolean
   readonly labels: Readonly<Record<string, string>>
+}
+
+/** What a guest has on the network for as long as it exists, running or not. */
+export interface GuestNetworkRecord {
+  readonly mac: string
+  readonly ipv4: string
+  readonly ipv6: string
+  /** The ports that open whenever it runs: those of `spec`, and what was published and taken back since. */
+  ports: readonly PublishedPort[]
+  /** The same as they are open now: no host port is 0. Empty while the guest does not run. */
+  open: readonly PublishedPort[]
 }
 
 export interface GuestRecord {
@@ -41,6 +60,8 @@ export interface GuestRecord {
   readonly spec: GuestRecordSpec
   readonly image: { readonly reference: string; readonly digest: string }
   readonly createdAt: string
+  /** Absent where `spec.network.kind` is `none`. */
+  network?: GuestNetworkRecord
   state: GuestState
   startedAt?: string
   domid?: number

@@ -22,6 +22,29 @@ describe('GuestStore', () => {
     expect(JSON.parse(readFileSync(join(folder, example.id, 'guest.json'), 'utf8'))).toEqual(example)
   })
 
+  it('reads a record of version 1 as that of a guest without a network', async () => {
+    const { network: _network, ...old } = example
+    mkdirSync(join(folder, example.id))
+    writeFileSync(
+      join(folder, example.id, 'guest.json'),
+      JSON.stringify({ ...old, formatVersion: 1, spec: { ...old.spec, network: 'none' } }),
+    )
+    const [record] = await new GuestStore(folder).load(() => expect.unreachable())
+    expect(record).toEqual({
+      ...old,
+      spec: {
+        ...old.spec,
+        network: {
+          kind: 'none',
+          ports: [],
+          guests: true,
+          policy: [],
+          dns: { servers: [], search: [], options: [] },
+        },
+      },
+    })
+  })
+
   it('clears away a guest whose making was cut short', async () => {
     mkdirSync(join(folder, 'a'.repeat(64)))
     expect(await new GuestStore(folder).load(() => expect.unreachable())).toEqual([])
@@ -30,7 +53,7 @@ describe('GuestStore', () => {
 
   it.each([
     ['not JSON', '{', /it is not JSON/],
-    ['a newer format', '{"formatVersion":2}', /its format is 2, this program knows 1/],
+    ['a newer format', '{"formatVersion":3}', /its format is 3, this program knows 2/],
     ['of another guest', JSON.stringify({ ...example, id: 'b'.repeat(64) }), /not the record of this guest/],
   ])('reports a record that is %s and leaves it alone', async (_name, text, reason) => {
     mkdirSync(join(folder, example.id))

@@ -1,6 +1,7 @@
 // The guests on disk: one folder each under `guests/`, named by id. docs/contracts/state.md.
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { NetworkSpec } from '../api/methods.ts'
 import { replaceFile } from '../durable-file.ts'
 import { GuestError } from './errors.ts'
 import { type GuestRecord, guestFormatVersion } from './guest-record.ts'
@@ -58,7 +59,8 @@ function parse(id: string, text: string): GuestRecord {
   }
   if (typeof value !== 'object' || value === null || !('formatVersion' in value))
     throw badRecord(id, 'it has no version')
-  if (value.formatVersion !== guestFormatVersion)
+  if (value.formatVersion === 1) value = fromVersion1(value)
+  else if (value.formatVersion !== guestFormatVersion)
     throw badRecord(
       id,
       `its format is ${String(value.formatVersion)}, this program knows ${guestFormatVersion}`,
@@ -67,6 +69,19 @@ function parse(id: string, text: string): GuestRecord {
   if (record.id !== id || typeof record.name !== 'string' || typeof record.spec !== 'object')
     throw badRecord(id, 'it is not the record of this guest')
   return record
+}
+
+/** Guests of version 1 had no network. The file itself stays as it is until the guest changes. */
+function fromVersion1(value: object): object {
+  const spec = 'spec' in value && typeof value.spec === 'object' ? value.spec : undefined
+  const network: NetworkSpec = {
+    kind: 'none',
+    ports: [],
+    guests: true,
+    policy: [],
+    dns: { servers: [], search: [], options: [] },
+  }
+  return { ...value, formatVersion: guestFormatVersion, spec: { ...spec, network } }
 }
 
 function badRecord(id: string, reason: string, cause?: unknown): GuestError {

@@ -2,7 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ExitRecord, GuestDetails, GuestState, GuestSummary, ParsedParamsOf } from '../api/methods.ts'
+import type {
+  ExitRecord,
+  GuestDetails,
+  GuestState,
+  GuestSummary,
+  ParsedParamsOf,
+  PublishedPort,
+} from '../api/methods.ts'
 import type { DomainInfo } from '../xen/domain-info.ts'
 import { GuestError } from './errors.ts'
 import { exitRecord, type GuestEnd } from './exit-records.ts'
@@ -85,7 +92,7 @@ export class Guests {
     return {
       ...summaryOf(record),
       hostname: spec.hostname,
-      network: spec.network,
+      network: this.#services.network.details(record),
       readOnlyRoot: spec.readOnlyRoot,
       labels: { ...spec.labels },
       process: {
@@ -129,6 +136,7 @@ export class Guests {
     // Again: another guest may have taken the name while the image was looked up.
     const name = spec.name ?? inventName(taken)
     if (taken(name)) throw new GuestError('guest.name-taken', `A guest called "${name}" is there already`)
+    const network = this.#services.network.reserve(id, spec.network)
     const record: GuestRecord = {
       formatVersion: guestFormatVersion,
       id,
@@ -149,6 +157,7 @@ export class Guests {
       },
       image: { reference: image.reference, digest: image.digest },
       createdAt: new Date(this.#services.now()).toISOString(),
+      ...(network === undefined ? {} : { network }),
       state: 'created',
     }
     const guest = this.#add(record)
@@ -156,10 +165,11 @@ export class Guests {
       await this.#store.save(record)
     } catch (error) {
       this.#guests.delete(id)
+      this.#services.network.forget(id)
       throw error
     }
     this.#publish(guest)
-    return { id, name, warnings: ['Networking is not there yet: the guest has no network'] }
+    return { id, name, warnings: [] }
   }
 
   /** Launches the guest; resolves when its program runs. `signal` ends the launch, and later only the waiting. */
@@ -251,6 +261,22 @@ export class Guests {
     await this.#forget(guest)
   }
 
+  /** Opens ports of the host into a running guest, all or none. They come back whenever it starts. */
+  async publishPorts(params: ParsedParamsOf<'network.publish'>): Promise<PublishedPort[]> {
+    const guest = this.find(params.guest)
+    this.#runningOf(guest, 'publish ports of')
+    const ports = await this.#services.network.publish(guest.record, params.ports)
+    await this.#store.save(guest.record)
+    return ports
+  }
+
+  async unpublishPorts(params: ParsedParamsOf<'network.unpublish'>): Promise<void> {
+    const guest = this.find(params.guest)
+    this.#runningOf(guest, 'take back ports of')
+    await this.#services.network.unpublish(guest.record, params.ports)
+    await this.#store.save(guest.record)
+  }
+
   async wait(key: string, signal: AbortSignal): Promise<ExitRecord> {
     const guest = this.find(key)
     const { exit } = guest.record
@@ -262,6 +288,7 @@ export class Guests {
     const { budget, logFolder, now, log } = this.#services
     const guest = new Guest({ record, budget, logFolder: join(logFolder, 'guests', record.id), now, log })
     this.#guests.set(record.id, guest)
+    this.#services.network.know(record)
     return guest
   }
 
@@ -321,6 +348,7 @@ export class Guests {
 
   async #forget(guest: Guest): Promise<void> {
     if (!this.#guests.delete(guest.id)) return
+    this.#services.network.forget(guest.id)
     await this.#store.remove(guest.id)
     await rm(join(this.#services.logFolder, 'guests', guest.id), { recursive: true, force: true })
     this.#services.events.publish({ type: 'guest-removed', id: guest.id, name: guest.name })

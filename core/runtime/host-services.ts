@@ -7,6 +7,7 @@ import type { EventHub } from './event-hub.ts'
 import type { KernelPlaces } from './guest-kernel.ts'
 import type { Images } from './images.ts'
 import type { LoopPool } from './loop-pool.ts'
+import type { GuestNetwork } from './network/guest-network.ts'
 
 export interface HostServices {
   readonly hypervisor: Hypervisor
@@ -14,6 +15,7 @@ export interface HostServices {
   readonly rings: RingWorker
   readonly images: Images
   readonly loops: LoopPool
+  readonly network: GuestNetwork
   readonly events: EventHub
   readonly budget: RingBudget
   /** `/var/lib/bulkhead` */
