@@ -7,6 +7,8 @@ export class PinnedBuffer {
   readonly sizeBytes: number
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly view: DataView<ArrayBuffer>
+  /** The same bytes as 16-bit words of the machine's order, for sums. */
+  readonly words16: Uint16Array<ArrayBuffer>
   /** For core/sys alone. */
   readonly address: number
 
@@ -16,6 +18,7 @@ export class PinnedBuffer {
     this.sizeBytes = sizeBytes
     this.bytes = new Uint8Array(buffer)
     this.view = new DataView(buffer)
+    this.words16 = new Uint16Array(buffer, 0, sizeBytes >>> 1)
     this.address = addressOf(buffer)
   }
 

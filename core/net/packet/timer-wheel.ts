@@ -35,9 +35,21 @@ export class TimerWheel {
   /** The tick up to which all was done. */
   #tick: number
   #running = 0
+  readonly #onDefect: (error: unknown) => void
 
-  constructor(nowMs: number) {
+  /** `onDefect` is told what a timer throws: the others of its moment fire all the same. Without it, it is thrown on. */
+  constructor(nowMs: number, onDefect?: (error: unknown) => void) {
     this.#tick = Math.floor(nowMs / TICK_MS)
+    this.#onDefect =
+      onDefect ??
+      ((error) => {
+        throw error
+      })
+  }
+
+  /** How many timers run. */
+  get running(): number {
+    return this.#running
   }
 
   /** Starts `timer`, or moves it: it fires at `dueMs` (of the loop's clock) or up to a slot later, never before. */
@@ -83,7 +95,7 @@ export class TimerWheel {
     // first, which is linked like a slot, so that they can be stopped and moved from there.
     let timer = this.#slots[slot]
     while (timer !== undefined) {
-      const { next } = timer as { next: Timer | undefined }
+      const next: Timer | undefined = timer.next
       if (timer.dueMs <= nowMs) {
         this.#unlink(timer)
         this.#link(timer, FIRING)
@@ -92,7 +104,11 @@ export class TimerWheel {
     }
     for (let due = this.#slots[FIRING]; due !== undefined; due = this.#slots[FIRING]) {
       this.stop(due)
-      due.fire(nowMs)
+      try {
+        due.fire(nowMs)
+      } catch (error) {
+        this.#onDefect(error)
+      }
     }
   }
 
