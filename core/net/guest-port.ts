@@ -56,6 +56,8 @@ export class GuestPort {
   /** The device took the last frame; while false, whoever has bulk to send waits for `onWritable`. */
   isWritable = true
   isGone = false
+  /** Called when the device did not take a frame, with the errno: who carries the port waits for room. */
+  onFull: (errno: number) => void = () => {}
   capture: FrameTap | undefined
 
   inBytes = 0
@@ -95,8 +97,11 @@ export class GuestPort {
     const taken = this.device.send(header, headerBytes, payload, payloadOffset, payloadBytes)
     if (taken < 0) {
       if (taken === -EAGAIN || taken === -ENOBUFS) {
-        this.isWritable = false
         this.drop('device-full')
+        if (this.isWritable) {
+          this.isWritable = false
+          this.onFull(-taken)
+        }
       } else this.drop('host-refused')
       return false
     }

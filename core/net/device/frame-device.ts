@@ -10,6 +10,8 @@ export interface DeviceStats {
 export interface FrameDevice {
   /** What to watch for frames (level-triggered) and, after -EAGAIN of `send()`, for room. */
   readonly fd: number
+  /** Set by who reads the device; called by one that keeps frames back when `receive()` has some again. */
+  onDelayedFrames?: (() => void) | undefined
   /**
    * Takes one frame into `target`: its length, or a negative errno: -EAGAIN when none waits; -ENETDOWN, -ENODEV, -EBADFD
    * when the device is gone; anything else is one lost frame.

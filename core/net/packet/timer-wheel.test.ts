@@ -1,16 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { SeededRandom } from '../seeded-random.ts'
 import { TICK_MS, Timer, TimerWheel } from './timer-wheel.ts'
-
-/** A small generator of repeatable numbers (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 
 describe('TimerWheel', () => {
   it('fires a timer at its time or up to a slot later, never before', () => {
@@ -105,7 +95,7 @@ describe('TimerWheel', () => {
   })
 
   it('agrees with a sorted list over a long random run', () => {
-    const random = generator(7)
+    const random = new SeededRandom(7)
     const wheel = new TimerWheel(0)
     const expected = new Map<number, number>()
     let nowMs = 0
@@ -115,25 +105,25 @@ describe('TimerWheel', () => {
         expect(due).toBeDefined()
         expect(at).toBeGreaterThanOrEqual(due ?? Number.POSITIVE_INFINITY)
         expected.delete(index)
-        if (random() < 0.5) start(index, timer)
+        if (random.next() < 0.5) start(index, timer)
       })
       return timer
     })
     const start = (index: number, timer: Timer) => {
-      const dueMs = nowMs + Math.floor(random() * (random() < 0.1 ? 30_000 : 400))
+      const dueMs = nowMs + Math.floor(random.next() * (random.next() < 0.1 ? 30_000 : 400))
       expected.set(index, dueMs)
       wheel.start(timer, dueMs)
     }
     for (let round = 0; round < 5_000; round++) {
-      const index = Math.floor(random() * timers.length)
+      const index = Math.floor(random.next() * timers.length)
       const timer = timers[index]
       if (timer === undefined) continue
-      if (random() < 0.7) start(index, timer)
+      if (random.next() < 0.7) start(index, timer)
       else {
         wheel.stop(timer)
         expected.delete(index)
       }
-      nowMs += Math.floor(random() * (random() < 0.01 ? 25_000 : 30))
+      nowMs += Math.floor(random.next() * (random.next() < 0.01 ? 25_000 : 30))
       wheel.advance(nowMs)
       expect(wheel.running).toBe(expected.size)
       for (const [, dueMs] of expected) expect(dueMs).toBeGreaterThan(nowMs - 2 * TICK_MS)
