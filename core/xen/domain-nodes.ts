@@ -1,7 +1,8 @@
-// A domain's entries in xenstore: what its kernel looks for, what `xl list` shows, its disks, and our own mirror
+// A domain's entries in xenstore: what its kernel looks for, what `xl list` shows, its devices, and our own mirror
 // by which a core host finds its domains again. Everything in one transaction, after the domain exists in Xen
 // (xenstored ties permissions to the domain's life, XSA-322) and before it runs.
 import { type VirtualDisk, vbdPaths, writeVbd } from './devices/vbd.ts'
+import { type VirtualInterface, vifPaths, writeVif } from './devices/vif.ts'
 import { DOM0, type DomainId, domainId } from './domain-id.ts'
 import { XenError } from './errors.ts'
 import type { Xenstore } from './xenstore/client.ts'
@@ -25,6 +26,7 @@ export interface DomainNodesOptions {
   readonly consolePort: number
   readonly consoleFrame: number
   readonly disks: readonly VirtualDisk[]
+  readonly interfaces: readonly VirtualInterface[]
 }
 
 /** Not "xenconsoled": that daemon then leaves the console to us. */
@@ -53,6 +55,7 @@ export async function introduceDomain(xenstore: Xenstore, options: DomainNodesOp
       ...writeConsole(nodes, options),
       ...writeMirror(nodes, options),
       ...options.disks.map((disk) => writeVbd(nodes, domid, disk)),
+      ...options.interfaces.map((one) => writeVif(nodes, domid, one)),
     ])
   })
   try {
@@ -67,6 +70,7 @@ export interface RecordedDomain {
   readonly domid: number
   readonly uuid: string
   readonly disks: readonly { readonly number: number }[]
+  readonly interfaces: readonly { readonly number: number }[]
 }
 
 /**
@@ -87,13 +91,16 @@ export async function removeDomainNodes(xenstore: Xenstore, recorded: RecordedDo
     if (mirrored === recorded.uuid) {
       removed.push(mirrorPath(domid))
       if (current === vm || current === undefined) {
-        const devices = recorded.disks.flatMap(({ number }) => vbdPaths(domid, number))
+        const devices = [
+          ...recorded.disks.flatMap(({ number }) => vbdPaths(domid, number)),
+          ...recorded.interfaces.flatMap(({ number }) => vifPaths(domid, number)),
+        ]
         removed.push(...devices, backendFolder('console', domid), domainPath(domid))
       }
     }
     await Promise.all(removed.map((path) => nodes.remove(path)))
-    const vbds = backendFolder('vbd', domid)
-    if ((await nodes.list(vbds))?.length === 0) await nodes.remove(vbds)
+    for (const folder of [backendFolder('vbd', domid), backendFolder('vif', domid)])
+      if ((await nodes.list(folder))?.length === 0) await nodes.remove(folder)
   })
 }
 

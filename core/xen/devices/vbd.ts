@@ -2,12 +2,10 @@
 // what the hotplug scripts would write (physical-device, hotplug-status), so none is needed.
 // Source: xen/include/public/io/blkif.h; Linux, drivers/block/xen-blkback/xenbus.c.
 import { DOM0, type DomainId } from '../domain-id.ts'
-import { XenError } from '../errors.ts'
 import type { Xenstore } from '../xenstore/client.ts'
 import type { CallOptions, XenstoreNodes } from '../xenstore/nodes.ts'
-import { domainPath } from '../xenstore/path.ts'
 import { frontendOf, readableBy } from '../xenstore/permissions.ts'
-import { isBackendReady, readBackendState, type XenbusState } from './xenbus-state.ts'
+import { backendPath, detachBackend, frontendPath, waitForBackend } from './backend.ts'
 
 export interface VirtualDisk {
   /** Xen's number for it: 51712 is xvda; see `diskNumber()`. */
@@ -25,11 +23,11 @@ export function diskNumber(index: number): number {
 }
 
 export function vbdFrontendPath(domid: DomainId, number: number): string {
-  return `${domainPath(domid)}/device/vbd/${number}`
+  return frontendPath(domid, 'vbd', number)
 }
 
 export function vbdBackendPath(domid: DomainId, number: number): string {
-  return `${domainPath(DOM0)}/backend/vbd/${domid}/${number}`
+  return backendPath(domid, 'vbd', number)
 }
 
 /** Where both halves' nodes are: computed from our own record, never read from what a guest may write. */
@@ -81,29 +79,15 @@ export async function attachVbd(xenstore: Xenstore, domid: DomainId, disk: Virtu
   await xenstore.transaction((nodes) => writeVbd(nodes, domid, disk))
 }
 
-/**
- * Waits until dom0's half is ready for the guest (InitWait or later). Throws XenError `device-failed` with the
- * kernel's own words when it gives up, and the signal's reason when that aborts.
- */
+/** Waits until dom0's half is ready for the guest. Throws XenError `device-failed`. */
 export async function waitForVbdBackend(
   xenstore: Xenstore,
   domid: DomainId,
   number: number,
   options: CallOptions = {},
 ): Promise<void> {
-  const path = vbdBackendPath(domid, number)
-  const state = await xenstore.waitFor(`${path}/state`, finalState, options)
-  if (isBackendReady(state)) return
-  // xenbus_dev_error() writes here; dom0's own kernel is the author.
-  const reason = await xenstore.read(
-    `${domainPath(DOM0)}/error/backend/vbd/${domid}/${number}/error`,
-    options,
-  )
-  throw new XenError(
-    'device-failed',
-    `Cannot give domain ${domid} the disk ${number}: its backend is ${state}${reason === undefined ? '' : ` (${reason})`}`,
-    { hint: 'The module xen-blkback must be loaded in dom0 (modprobe xen-blkback).' },
-  )
+  const description = `the disk ${number}`
+  await waitForBackend(xenstore, { domid, kind: 'vbd', number, description, module: 'xen-blkback' }, options)
 }
 
 /** Asks both halves to let go of a disk of a running domain, waits for it, removes the nodes. */
@@ -113,23 +97,5 @@ export async function detachVbd(
   number: number,
   options: CallOptions = {},
 ): Promise<void> {
-  const backend = vbdBackendPath(domid, number)
-  await xenstore.transaction(async (nodes) => {
-    if ((await nodes.list(backend)) === undefined) return
-    await Promise.all([nodes.write(`${backend}/online`, '0'), nodes.write(`${backend}/state`, '5')])
-  }, options)
-  try {
-    await xenstore.waitFor(`${backend}/state`, (value) => isClosed(readBackendState(value)), options)
-  } finally {
-    await Promise.all(vbdPaths(domid, number).map((path) => xenstore.remove(path)))
-  }
-}
-
-function finalState(value: string | undefined): XenbusState | undefined {
-  const state = readBackendState(value)
-  return isBackendReady(state) || state === 'closing' || state === 'closed' ? state : undefined
-}
-
-function isClosed(state: XenbusState): true | undefined {
-  return state === 'closed' || state === 'unknown' ? true : undefined
+  await detachBackend(xenstore, { domid, kind: 'vbd', number }, options)
 }

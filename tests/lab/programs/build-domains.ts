@@ -73,6 +73,7 @@ async function run(domain: BuiltDomain, spec: DomainSpec): Promise<Partial<Build
     maxMemoryMiB,
     vcpus,
     disks: [],
+    interfaces: [],
   })
   const xlList = execFileSync('xl', ['list'], { encoding: 'utf8' })
 

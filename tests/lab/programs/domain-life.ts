@@ -99,10 +99,10 @@ await again.detach()
 await hypervisor.destroy(domid)
 
 // Another domain's record must not remove these nodes.
-await removeDomainNodes(xenstore, { domid, uuid: '00000000-0000-4000-8000-0000000000ff', disks })
+await removeDomainNodes(xenstore, { domid, uuid: '00000000-0000-4000-8000-0000000000ff', disks, interfaces: [] })
 const notOurs = (await findMirroredDomains(xenstore)).length
-await removeDomainNodes(xenstore, { domid, uuid: UUID, disks })
-await removeDomainNodes(xenstore, { domid, uuid: UUID, disks })
+await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
+await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
 for await (const _changed of released) {
   if (hypervisor.domain(domid) === undefined) break
 }

@@ -57,6 +57,7 @@ export async function bootRingGuest(
     memoryMiB: 128,
     vcpus: 1,
     disks: [],
+    interfaces: [],
   })
   const output: Uint8Array[] = []
   const console = await rings.attachConsole({
@@ -185,7 +186,7 @@ export async function removeRingGuest({ uuid, domid }: RunningGuest, xenstore: X
   using hypervisor = openHypervisor()
   await using released = await xenstore.watch('@releaseDomain')
   await hypervisor.destroy(domainId(domid))
-  await removeDomainNodes(xenstore, { domid, uuid, disks: [] })
+  await removeDomainNodes(xenstore, { domid, uuid, disks: [], interfaces: [] })
   for await (const _changed of released) {
     if (hypervisor.domain(domid)?.uuid !== uuid) return
   }
