@@ -1,10 +1,12 @@
 /* From JSON to the struct; every key's type and range is checked here and trusted afterwards. */
 #include "bundle.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base64.h"
 #include "file.h"
@@ -12,6 +14,8 @@
 
 #define STEP "read-bundle"
 #define HOSTNAME_LIMIT 64 /* __NEW_UTS_LEN, include/uapi/linux/utsname.h */
+#define MTU_MINIMUM 1280  /* RFC 8200 section 5 */
+#define MTU_LIMIT 65521   /* with an Ethernet header, what fits into one frame of xen-netfront */
 
 /* Where reading goes on: the object, the name of its key in words, and where a failure is told. */
 struct scope {
@@ -135,11 +139,50 @@ static bool read_process(const struct scope *document, struct bundle *bundle) {
   return true;
 }
 
-static bool read_network(const struct scope *document) {
+/* "00:16:3e:01:02:03" */
+static bool read_mac(const struct scope *network, struct bundle *bundle) {
+  const char *text;
+  if (!read_string(network, "mac", &text)) return false;
+  bool is_mac = strlen(text) == MAC_BYTES * 3 - 1;
+  for (size_t i = 0; is_mac && i < MAC_BYTES; i++) {
+    const char *pair = text + i * 3;
+    is_mac = isxdigit((unsigned char)pair[0]) && isxdigit((unsigned char)pair[1]) &&
+             pair[2] == (i == MAC_BYTES - 1 ? '\0' : ':');
+    if (is_mac) bundle->network.mac[i] = (uint8_t)strtoul(pair, NULL, 16);
+  }
+  bundle->network.mac_text = text;
+  return is_mac || wrong(network, "mac", "six bytes in hexadecimal");
+}
+
+static bool read_addresses(const struct scope *network, const char *key, const char *name, uint8_t family,
+                           struct bundle_addresses *addresses) {
+  struct scope scope;
+  addresses->family = family;
+  addresses->size = family == AF_INET ? 4 : 16;
+  if (!enter(network, key, name, &scope) || !read_string(&scope, "address", &addresses->address_text) ||
+      !read_string(&scope, "gateway", &addresses->gateway_text))
+    return false;
+  if (inet_pton(family, addresses->address_text, addresses->address) != 1)
+    return wrong(&scope, "address", "an address");
+  return inet_pton(family, addresses->gateway_text, addresses->gateway) == 1 ||
+         wrong(&scope, "gateway", "an address");
+}
+
+static bool read_network(const struct scope *document, struct bundle *bundle) {
   struct scope network;
   const char *kind;
+  int64_t mtu;
   if (!enter(document, "network", "network.", &network) || !read_string(&network, "kind", &kind)) return false;
-  return strcmp(kind, "none") == 0 || wrong(&network, "kind", "none");
+  if (strcmp(kind, "none") == 0) return true;
+  if (strcmp(kind, "static") != 0) return wrong(&network, "kind", "none or static");
+  if (!read_mac(&network, bundle) || !read_size(&network, "mtu", MTU_LIMIT, &mtu) ||
+      !read_addresses(&network, "ipv4", "network.ipv4.", AF_INET, &bundle->network.ipv4) ||
+      !read_addresses(&network, "ipv6", "network.ipv6.", AF_INET6, &bundle->network.ipv6))
+    return false;
+  if (mtu < MTU_MINIMUM) return wrong(&network, "mtu", "what IPv6 needs at least");
+  bundle->network.mtu = (uint32_t)mtu;
+  bundle->network.has_interface = true;
+  return true;
 }
 
 static bool read_dns(const struct scope *document, struct bundle *bundle) {
@@ -187,7 +230,7 @@ bool bundle_read(char *text, size_t length, struct bundle *bundle, struct failur
   if (version->kind != JSON_NUMBER || !version->is_integer || version->integer != 1)
     return wrong(&document, "version", "1");
   return read_identity(&document, bundle) && read_root(&document, bundle) && read_process(&document, bundle) &&
-         read_network(&document) && read_dns(&document, bundle) && read_hosts(&document, bundle);
+         read_network(&document, bundle) && read_dns(&document, bundle) && read_hosts(&document, bundle);
 }
 
 bool bundle_read_file(const char *path, struct bundle *bundle, struct failure *failure) {

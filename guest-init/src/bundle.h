@@ -20,6 +20,16 @@ struct host_line {
   struct string_list names;
 };
 
+#define MAC_BYTES 6
+
+/* What an interface has of one family. */
+struct bundle_addresses {
+  uint8_t family; /* AF_INET, AF_INET6 */
+  size_t size;    /* bytes of an address: 4, 16 */
+  const char *address_text, *gateway_text;
+  uint8_t address[16], gateway[16];
+};
+
 struct bundle {
   const char *id, *hostname;
   struct {
@@ -33,6 +43,13 @@ struct bundle {
     bool terminal, has_stdin;
     uint16_t rows, columns;
   } process;
+  struct {
+    bool has_interface; /* false: only `lo` */
+    const char *mac_text;
+    uint8_t mac[MAC_BYTES];
+    uint32_t mtu;
+    struct bundle_addresses ipv4, ipv6;
+  } network;
   struct {
     struct string_list servers, search, options;
   } dns;

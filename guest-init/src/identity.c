@@ -30,7 +30,12 @@ static void write_hosts(FILE *file, const struct bundle *bundle) {
         "ff02::1\tip6-allnodes\n"
         "ff02::2\tip6-allrouters\n",
         file);
-  write_own_names(file, "127.0.1.1", bundle->hostname);
+  if (bundle->network.has_interface) {
+    write_own_names(file, bundle->network.ipv4.address_text, bundle->hostname);
+    write_own_names(file, bundle->network.ipv6.address_text, bundle->hostname);
+  } else {
+    write_own_names(file, "127.0.1.1", bundle->hostname);
+  }
   for (size_t i = 0; i < bundle->host_count; i++) {
     fputs(bundle->hosts[i].address, file);
     for (size_t name = 0; name < bundle->hosts[i].names.count; name++)

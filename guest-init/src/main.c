@@ -72,6 +72,7 @@ static bool boot(struct failure *failure) {
   initrd_clear();
   if (!machine.channel.is_open && !channel_open(&machine.channel, &no_channel)) log_failure(&no_channel);
   if (!has_bundle || !root_mount(&machine.bundle, machine.stop_file, failure)) return false;
+  if (!network_set_up(&machine.bundle, machine.stop_file, failure)) return false;
   log_info("the machine is ready, %s comes next", machine.bundle.process.arguments.items[0]);
   platform_settle();
   if (!process_start(&machine.bundle, &machine.process, failure)) return false;

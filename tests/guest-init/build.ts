@@ -48,6 +48,7 @@ const moreApplets = [
   'true',
   'seq',
   'touch',
+  'ip',
 ]
 
 export interface TestImage extends Disposable {

@@ -123,9 +123,12 @@ describe('the bundle', () => {
     const expected = [
       `ok id=${example.id} hostname=web device=/dev/xvda filesystem=squashfs upper=1 size=0 cwd=/srv/app`,
       'user=www-data:adm terminal=0 stdin=1 rows=24 columns=80',
+      'network=00163e5a014b mtu=1500 0a4b034b over 0a4b0001',
+      'fdd414766c7e0000000000000a4b034b over fdd414766c7e00000000000000000001',
       ...process.argv.map((text: string) => `argv=${hex(text)}`),
       ...process.env.map((text: string) => `env=${hex(text)}`),
-      `group=${hex('4')} server=${hex(dns.servers[0])} search=${hex('guest')} option=${hex('edns0')}`,
+      `group=${hex('4')} server=${hex(dns.servers[0])} server=${hex(dns.servers[1])}`,
+      `search=${hex('guest')} option=${hex('edns0')}`,
       `host=10.75.0.9 name=${hex('db')} name=${hex('db.guest')}`,
       `seed=${Buffer.from(example.seed, 'base64').toString('hex')}`,
     ]
@@ -148,6 +151,19 @@ describe('the bundle', () => {
     ['a device outside /dev', (bundle) => (bundle.root.device = '/etc/passwd'), 'root.device'],
     ['a server with a line break', (bundle) => (bundle.dns.servers = ['1.1.1.1\nsearch x']), 'dns.servers'],
     ['a host without an address', (bundle) => (bundle.hosts[0].address = ''), 'hosts.address'],
+    ['a network of no known kind', (bundle) => (bundle.network.kind = 'nat'), 'network.kind'],
+    ['a MAC that is too long', (bundle) => (bundle.network.mac += ':00'), 'network.mac'],
+    ['a MAC with other bytes', (bundle) => (bundle.network.mac = '00:16:3e:5a:01:xx'), 'network.mac'],
+    ['a MAC without colons', (bundle) => (bundle.network.mac = '00-16-3e-5a-01-4b'), 'network.mac'],
+    ['an MTU that is too small', (bundle) => (bundle.network.mtu = 1279), 'network.mtu'],
+    ['an MTU that is too large', (bundle) => (bundle.network.mtu = 65_536), 'network.mtu'],
+    [
+      'an address of the other family',
+      (bundle) => (bundle.network.ipv4.address = 'fd00::1'),
+      'network.ipv4.address',
+    ],
+    ['an address with a length', (bundle) => (bundle.network.ipv6.address += '/64'), 'network.ipv6.address'],
+    ['no gateway', (bundle) => delete bundle.network.ipv6.gateway, 'network.ipv6.gateway'],
     ['a short seed', (bundle) => (bundle.seed = 'AAAA'), 'seed'],
     ['a missing key', (bundle) => delete bundle.process.user, 'process.user'],
   ]
@@ -158,6 +174,11 @@ describe('the bundle', () => {
     expect(judge('bundle', [Buffer.from(JSON.stringify(bundle))])[0]).toMatch(
       `refused: read-bundle: ${key} is not `,
     )
+  })
+
+  it('may want no network', () => {
+    const bundle = { ...JSON.parse(bundleText.toString()), network: { kind: 'none' } }
+    expect(judge('bundle', [Buffer.from(JSON.stringify(bundle))])[0]).toContain(' network= argv=')
   })
 
   it('may hold keys of later versions', () => {

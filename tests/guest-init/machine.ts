@@ -31,6 +31,8 @@ export interface MachineOptions {
   readonly bundle?: Record<string, unknown> | string
   readonly binary?: 'plain' | 'sanitized'
   readonly environment?: Record<string, string>
+  /** Lines for a shell in the machine's namespaces, before guest-init begins: they make its network interfaces. */
+  readonly prepare?: string
   /** Files of /bulkhead/modules. */
   readonly modules?: Record<string, string>
   /** false: this host takes nothing until `reading` is set or `drain()` called. */
@@ -42,6 +44,9 @@ export interface MachineOptions {
 const example: Record<string, unknown> = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../docs/contracts/bundle.example.json'), 'utf8'),
 )
+
+/** Without a network, unless a test gives the machine an interface. */
+const defaults = { ...example, network: { kind: 'none' } }
 
 const defaultProcess = {
   argv: ['true'],
@@ -56,7 +61,7 @@ const defaultProcess = {
 function bundleText(options: MachineOptions): string {
   if (typeof options.bundle === 'string') return options.bundle
   const process = { ...defaultProcess, rows: 24, columns: 80, ...options.process }
-  return JSON.stringify({ ...example, ...options.bundle, process })
+  return JSON.stringify({ ...defaults, ...options.bundle, process })
 }
 
 /** The folder of the version 2 control groups, where this machine has one that can be written. */
@@ -84,6 +89,7 @@ const script = `set -e
 root=$1 binary=$2; shift 2
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 initrd $root
+. $root.prepare
 mkdir -p $root/bulkhead/modules $root/old
 cp $binary $root/init
 cp /bin/busybox $root/busybox
@@ -142,6 +148,7 @@ export class Machine implements AsyncDisposable {
     const root = join(this.#folder, 'initrd')
     mkdirSync(root)
     writeFileSync(`${root}.json`, bundleText(options), { mode: 0o600 })
+    writeFileSync(`${root}.prepare`, options.prepare ?? '')
     mkdirSync(`${root}.modules`)
     for (const [name, text] of Object.entries(options.modules ?? {}))
       writeFileSync(join(`${root}.modules`, name), text)

@@ -136,12 +136,29 @@ static void print_list(const char *name, const struct string_list *list) {
   }
 }
 
+static void print_addresses(const struct bundle_addresses *addresses) {
+  putchar(' ');
+  print_hex(addresses->address, addresses->size);
+  printf(" over ");
+  print_hex(addresses->gateway, addresses->size);
+}
+
+static void print_network(const struct bundle *bundle) {
+  printf(" network=");
+  if (!bundle->network.has_interface) return;
+  print_hex(bundle->network.mac, MAC_BYTES);
+  printf(" mtu=%u", bundle->network.mtu);
+  print_addresses(&bundle->network.ipv4);
+  print_addresses(&bundle->network.ipv6);
+}
+
 static void print_bundle(const struct bundle *bundle) {
   printf("ok id=%s hostname=%s device=%s filesystem=%s upper=%d size=%llu cwd=%s user=%s terminal=%d stdin=%d rows=%u "
          "columns=%u",
          bundle->id, bundle->hostname, bundle->root.device, bundle->root.filesystem, bundle->root.has_upper,
          (unsigned long long)bundle->root.upper_size_bytes, bundle->process.working_directory, bundle->process.user,
          bundle->process.terminal, bundle->process.has_stdin, bundle->process.rows, bundle->process.columns);
+  print_network(bundle);
   print_list("argv", &bundle->process.arguments);
   print_list("env", &bundle->process.environment);
   print_list("group", &bundle->process.groups);

@@ -213,7 +213,7 @@ describe('what the program finds', () => {
 
   it('names and resolver, written in its own root through no link', async () => {
     expect(await run('cat /etc/hostname; hostname; cat /etc/resolv.conf; cat /srv/victim')).toBe(
-      'web\nweb\nnameserver 10.75.0.1\nsearch guest\noptions edns0\nuntouched\n',
+      'web\nweb\nnameserver 10.75.0.1\nnameserver fdd4:1476:6c7e::1\nsearch guest\noptions edns0\nuntouched\n',
     )
     const hosts = await run('cat /etc/hosts', {}, { bundle: { hostname: 'db.example.org' } })
     expect(hosts).toContain('127.0.0.1\tlocalhost\n')
