@@ -87,4 +87,9 @@ export const dom0Packages = [
   'libcrypt1',
   'strace',
   'libunwind8',
+  // peers of tests of the network
+  'iperf3',
+  'libiperf0',
+  'libsctp1',
+  'ethtool',
 ] as const
