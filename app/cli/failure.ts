@@ -13,6 +13,7 @@ export type CliErrorCode =
   | 'cli.interrupted' // a signal ended it (data: signal)
   | 'cli.guest-not-running' // nothing to attach to
   | 'cli.output' // what came cannot be written
+  | 'cli.not-published' // no port of the host leads there
 
 /** A failure on this side of the connection. */
 export class CliError extends BulkheadError {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { type VerbGroup, verbs } from './verbs.ts'
 
-const groups: readonly VerbGroup[] = ['Guests', 'Images', 'Hosts', 'Bulkhead']
+const groups: readonly VerbGroup[] = ['Guests', 'Network', 'Images', 'Hosts', 'Bulkhead']
 
 /** What `bulkhead help` prints. */
 export function topHelp(): string {
@@ -27,7 +27,7 @@ Try:
 `
 }
 
-/** What `bulkhead help GROUP` prints for `host`, `lab` and `image`; undefined for what is no such word. */
+/** What `bulkhead help GROUP` prints for `host`, `lab`, `image` and `net`; undefined for what is no such word. */
 export function groupHelp(word: string): string | undefined {
   const members = verbs.filter(({ name }) => name.startsWith(`${word} `))
   if (members.length === 0) return undefined

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { CliContext } from './cli-context.ts'
 import { UsageError } from './failure.ts'
 import { imageVerbs } from './image-verbs.ts'
+import { networkVerbs } from './network-verbs.ts'
 
 export interface VerbModule {
   /** Adds the verb's arguments, options and examples. */
@@ -11,7 +12,7 @@ export interface VerbModule {
   readonly run: (context: CliContext, command: Command) => Promise<number>
 }
 
-export type VerbGroup = 'Guests' | 'Images' | 'Hosts' | 'Bulkhead'
+export type VerbGroup = 'Guests' | 'Network' | 'Images' | 'Hosts' | 'Bulkhead'
 
 export interface Verb {
   readonly name: string
@@ -85,6 +86,7 @@ export const verbs: readonly Verb[] = [
     summary: 'Print all that is known of guests, as JSON',
     load: () => import('./commands/inspect.ts'),
   },
+  ...networkVerbs,
   ...imageVerbs,
   {
     name: 'host info',

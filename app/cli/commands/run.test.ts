@@ -13,7 +13,7 @@ import { runCommand, setUpForEach, startCommand, startInTerminal } from '../comm
 
 const id = 'ab'.repeat(32)
 const { folder, start } = setUpForEach()
-const warning = 'Networking is not there yet: the guest has no network'
+const warning = 'This host has no clock of its own: times in the guest may be wrong'
 
 /** A core host with one image, whose guest does on its stream what `handler` does. */
 const coreWith = async (handler: StreamHandler, methods: Script['methods'] = {}, script: Script = {}) =>

@@ -10,6 +10,7 @@ import { terminalSize } from '../attach/terminal-mode.ts'
 import type { CliContext } from '../cli-context.ts'
 import { CliError, UsageError } from '../failure.ts'
 import { pullImage } from '../images/pull-image.ts'
+import { withExposedPorts } from '../network/exposed-ports.ts'
 import { type RunLine, type RunOptions, readRunLine } from '../options/run-line.ts'
 import { printable } from '../output/printable.ts'
 import { isNews } from '../output/told-once.ts'
@@ -96,14 +97,16 @@ async function create(
   const progress = isWatched ? 'auto' : 'quiet'
   const pull = () => pullImage(context, spec.image, { progress, platform, registry: options })
   if (options.pull === 'always' || (await isForAnother(context, spec.image, options))) await pull()
+  const send = async () =>
+    await client.request('guests.create', await withExposedPorts(context, spec, options))
   try {
-    return await client.request('guests.create', spec)
+    return await send()
   } catch (error) {
     const isMissing = error instanceof CoreError && error.code === 'oci.not-found'
     if (!isMissing || options.pull !== 'missing') throw error
   }
   await pull()
-  return await client.request('guests.create', spec)
+  return await send()
 }
 
 /** Whether the image is here and not of the platform that was asked for: then that one is missing. */

@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { commitFile, temporaryName } from '../../../core/durable-file.ts'
 import { write } from '../cli-context.ts'
 import { CliError } from '../failure.ts'
+import { fileProblem } from '../file-problem.ts'
 
 export interface SaveTarget extends AsyncDisposable {
   write(bytes: Uint8Array): Promise<void>
@@ -86,13 +87,5 @@ async function writeWhole(file: FileHandle, bytes: Uint8Array, path: string): Pr
 
 function cannotSave(path: string, error: unknown): CliError {
   if (error instanceof CliError) return error
-  const { code, message } = error as NodeJS.ErrnoException
-  const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'its folder does not exist',
-    EACCES: 'you may not write there',
-    ENOSPC: 'the disk is full',
-  }
-  return new CliError('cli.file', `Cannot save to ${path}: ${reasons[code ?? ''] ?? message}`, {
-    cause: error,
-  })
+  return new CliError('cli.file', `Cannot save to ${path}: ${fileProblem(error)}`, { cause: error })
 }

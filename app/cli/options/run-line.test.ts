@@ -67,8 +67,65 @@ describe('readRunLine()', () => {
     })
   })
 
-  it.each([['-p'], ['--publish'], ['-v'], ['--network']])('says why there is no %s', (option) => {
-    expect(() => read(option, 'a', 'x')).toThrow(/^Cannot use .*: guests have no (network|volumes) yet$/)
+  it.each([
+    ['-v', 'guests have no volumes yet'],
+    ['--add-host', 'guests get no entries for /etc/hosts yet'],
+    ['--ip', "a guest's addresses come from the host and stay with it"],
+  ])('says why there is no %s', (option, reason) => {
+    expect(() => read(option, 'a', 'x')).toThrow(new RegExp(`^Cannot use .*: ${reason}$`))
+  })
+
+  it.each<[string, string[], object]>([
+    [
+      '-p',
+      ['-p', '8080:80', '--publish=[::1]:53:53/udp', 'x'],
+      {
+        ports: [
+          { protocol: 'tcp', bind: '', hostPort: 8080, guestPort: 80 },
+          { protocol: 'udp', bind: '::1', hostPort: 53, guestPort: 53 },
+        ],
+      },
+    ],
+    ['--network none', ['--network', 'none', 'x'], { kind: 'none' }],
+    ["docker's word for nat", ['--net=bridge', 'x'], { kind: 'nat' }],
+    ['--no-guest-traffic', ['--no-guest-traffic', 'x'], { guests: false }],
+    [
+      '--dns',
+      ['--dns', '192.0.2.53', '--dns-search', 'lan', '--dns-option', 'ndots:2', '--dns-opt=rotate', 'x'],
+      { dns: { servers: ['192.0.2.53'], search: ['lan'], options: ['ndots:2', 'rotate'] } },
+    ],
+    [
+      'rules in their order',
+      ['--allow', '10.1.0.0/16:443', '--deny', '10.0.0.0/8', '--allow=any/icmp', 'x'],
+      {
+        policy: [
+          { action: 'allow', range: '10.1.0.0/16', ports: [443, 443] },
+          { action: 'deny', range: '10.0.0.0/8' },
+          { action: 'allow', range: 'any', protocol: 'icmp' },
+        ],
+      },
+    ],
+  ])('understands %s', (_what, words, network) => {
+    expect(read(...words).spec.network).toEqual(network)
+  })
+
+  it.each([
+    [['--network', 'host'], "Cannot put a guest on the host's own network: it is a machine of its own"],
+    [['--network', 'container:web'], 'Cannot put a guest on the network of another: "container:web"'],
+    [['--network', 'backend'], 'Cannot use the network "backend": there are nat and none'],
+    [['--network', 'none', '-p', '80:80'], 'Cannot publish ports of a guest that has no network'],
+    [['--network', 'none', '-P'], 'Cannot publish ports of a guest that has no network'],
+    [['-p', '80:80', '-p', '80:81'], 'Cannot publish port 80/tcp of the host twice'],
+    [['--dns', 'localhost'], 'Cannot use the name server "localhost": it is no address'],
+    [['--dns=1.1.1.1', '--dns=1.1.1.2', '--dns=1.1.1.3', '--dns=::1'], 'Cannot use 4 name servers'],
+  ])('refuses %j in one sentence', (words, sentence) => {
+    expect(() => read(...words, 'x')).toThrow(sentence)
+    expect(() => read(...words, 'x')).toThrow(UsageError)
+  })
+
+  it('keeps the rules of one line apart from those of the next', () => {
+    expect(read('--deny', 'any', 'x').spec.network?.policy).toHaveLength(1)
+    expect(read('--deny', 'any', 'x').spec.network?.policy).toHaveLength(1)
   })
 
   it.each([[['-w', 'srv', 'x']], [['-m', 'much', 'x']], [['-l', '=b', 'x']], [['']]])(

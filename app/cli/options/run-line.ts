@@ -9,9 +9,10 @@ import { type RegistryOptions, registryOptions } from '../images/registry-option
 import { collect } from '../verb-command.ts'
 import { collectEnvironment } from './environment.ts'
 import { parseLabels } from './labels.ts'
+import { type NetworkOptions, networkOptions, readNetwork } from './network.ts'
 import { parseCpus, parseMemoryMiB } from './resources.ts'
 
-export interface RunOptions extends RegistryOptions {
+export interface RunOptions extends RegistryOptions, NetworkOptions {
   readonly detach: boolean
   readonly interactive: boolean
   readonly tty: boolean
@@ -85,7 +86,7 @@ export function configure(command: Command): void {
     )
     .option('--cidfile <file>', "write the guest's id to a new file")
     .option('-q, --quiet', 'no progress, no notes', false)
-  registryOptions(command)
+  registryOptions(networkOptions(command))
   for (const { flags, reason } of refused) command.addOption(refusing(flags, reason))
   describeExamples(
     command,
@@ -95,16 +96,24 @@ export function configure(command: Command): void {
       ['run --rm -i busybox sha256sum < FILE', 'data in, result out: a guest in a pipeline'],
       ['run -d --name web -m 1g --cpus 2 nginx', 'in the background; see "bulkhead logs web"'],
       ['run --rm -e LANG -e MODE=test busybox env', 'variables: your LANG, and one more'],
+      ['run -d --name web -p 8080:80 nginx', 'http://localhost:8080 leads to port 80 of the guest'],
+      [
+        'run --rm --allow 10.1.0.0/16:443 --deny 10.0.0.0/8 busybox sh',
+        'it may not go where it has no business',
+      ],
     ],
     "The status is the program's own; 125 if Bulkhead failed, 126 if the program cannot be executed, 127 if it is\nnot there, 128+n if signal n ended it.",
   )
 }
 
-const noNetwork = 'guests have no network yet'
+const fixedAddress = "a guest's addresses come from the host and stay with it"
 const refused = [
-  { flags: '-p, --publish <port>', reason: noNetwork },
-  { flags: '-P, --publish-all', reason: noNetwork },
-  { flags: '--network <name>', reason: noNetwork },
+  { flags: '--ip <address>', reason: fixedAddress },
+  { flags: '--ip6 <address>', reason: fixedAddress },
+  { flags: '--mac-address <address>', reason: fixedAddress },
+  { flags: '--add-host <entry>', reason: 'guests get no entries for /etc/hosts yet' },
+  { flags: '--link <guest>', reason: 'guests find each other without it, by NAME.guest' },
+  { flags: '--network-alias <name>', reason: 'a guest has one name, NAME.guest' },
   { flags: '-v, --volume <volume>', reason: 'guests have no volumes yet' },
 ] as const
 
@@ -127,6 +136,7 @@ export function readRunLine(command: Command, caller: NodeJS.ProcessEnv, size: T
   if (image === '') throw new UsageError('Cannot run nothing: the name of the image is empty')
   if (workdir !== undefined && !workdir.startsWith('/'))
     throw new UsageError(`Cannot start the program in "${workdir}": the path must begin with "/"`)
+  const network = readNetwork(options)
   const cpus = options.cpus === undefined ? undefined : parseCpus(options.cpus)
   const notes =
     cpus?.roundedFrom === undefined
@@ -151,6 +161,7 @@ export function readRunLine(command: Command, caller: NodeJS.ProcessEnv, size: T
       ...(options.tty ? size : {}),
     },
     kernelArguments: [...options.kernelArg],
+    ...(network === undefined ? {} : { network }),
     readOnlyRoot: options.readOnly,
     autoRemove: options.rm,
     labels: parseLabels(options.label),

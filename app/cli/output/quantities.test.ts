@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { byteSize, duration, timeAgo } from './quantities.ts'
+import { byteSize, duration, shortDuration, timeAgo } from './quantities.ts'
 
 describe('byteSize()', () => {
   it.each([
@@ -39,5 +39,17 @@ describe('timeAgo()', () => {
     expect(timeAgo('2026-11-24T06:00:05.000Z', Date.parse('2026-11-24T06:00:00.000Z'))).toBe(
       'Less than a second ago',
     )
+  })
+})
+
+describe('shortDuration()', () => {
+  it.each([
+    [0, '0s'],
+    [59_999, '59s'],
+    [60_000, '1m'],
+    [7_440_000, '2h'],
+    [172_800_000, '2d'],
+  ])('writes %i ms as %s', (ms, text) => {
+    expect(shortDuration(ms)).toBe(text)
   })
 })

@@ -34,6 +34,15 @@ export function duration(seconds: number): string {
   return `${Math.floor(seconds / day / 365)} years`
 }
 
+/** A time in columns of many: `0s`, `59s`, `3m`, `26h`, `12d`. */
+export function shortDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000)
+  if (seconds < minute) return `${seconds}s`
+  if (seconds < hour) return `${Math.floor(seconds / minute)}m`
+  if (seconds < 2 * day) return `${Math.floor(seconds / hour)}h`
+  return `${Math.floor(seconds / day)}d`
+}
+
 /** How long ago a moment of the API (ISO 8601) was: `3 minutes ago`. */
 export function timeAgo(moment: string, nowMs: number): string {
   return `${timeSince(moment, nowMs)} ago`
