@@ -5,6 +5,7 @@ import type { PinnedBuffer } from '../sys/pinned-buffer.ts'
 import type { AddressWords } from './address.ts'
 import type { FrameDevice } from './device/frame-device.ts'
 import { DROP, type DropReason, dropReasons } from './frame/drop-reason.ts'
+import { VIRTIO_HEADER_BYTES } from './frame/layout.ts'
 import type { GuestPolicy } from './policy/guest-policy.ts'
 
 /** Gets a copy of each frame: the capture of this guest. */
@@ -56,10 +57,13 @@ export class GuestPort {
   /** The device took the last frame; while false, whoever has bulk to send waits for `onWritable`. */
   isWritable = true
   isGone = false
+  /** The rules of its policy as they concern other guests (compilePeerPolicy()); the closed ranges play no part there. */
+  peerPolicy: GuestPolicy | undefined
   /** Called when the device did not take a frame, with the errno: who carries the port waits for room. */
   onFull: (errno: number) => void = () => {}
   capture: FrameTap | undefined
 
+  /** Of whole frames, the virtio-net header not counted. */
   inBytes = 0
   outBytes = 0
   inFrames = 0
@@ -106,10 +110,17 @@ export class GuestPort {
       return false
     }
     this.inFrames++
-    this.inBytes += headerBytes + payloadBytes
+    this.inBytes += headerBytes + payloadBytes - VIRTIO_HEADER_BYTES
     if (this.capture !== undefined)
       this.capture.frame(true, header, headerBytes, payload, payloadOffset, payloadBytes)
     return true
+  }
+
+  /** Counts a frame that came from the guest, and shows it to the capture. */
+  received(frame: PinnedBuffer, lengthBytes: number): void {
+    this.outFrames++
+    this.outBytes += lengthBytes - VIRTIO_HEADER_BYTES
+    if (this.capture !== undefined) this.capture.frame(false, frame, lengthBytes, frame, 0, 0)
   }
 
   /** Counts a frame that is not carried. */

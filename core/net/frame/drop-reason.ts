@@ -20,6 +20,8 @@ export const dropReasons = [
   'policy',
   /** To another guest, and one of the two has that switched off. */
   'guest-to-guest',
+  /** To an address of the guests' subnet that no guest has. */
+  'no-such-guest',
   'multicast',
   'hop-limit',
   /** More flows than allowed, or faster. */

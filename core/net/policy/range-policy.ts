@@ -21,6 +21,14 @@ export function compilePolicy(
   return new RangePolicy(closedIntervals(hostAddresses, settings), rules.map(compileRule))
 }
 
+/**
+ * The same rules for what the guest may open to other guests, whose subnets are closed to sockets of the host but not to the
+ * switch. Throws NetError as `compilePolicy()` does.
+ */
+export function compilePeerPolicy(rules: readonly PolicyRule[]): GuestPolicy {
+  return new RangePolicy([], rules.map(compileRule))
+}
+
 /** Throws NetError where `rule` cannot be used: the check before a guest is made. */
 export function checkRule(rule: PolicyRule): void {
   compileRule(rule)
