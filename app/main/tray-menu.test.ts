@@ -16,6 +16,7 @@ function guest(name: string, state: GuestSummary['state'] = 'running'): GuestSum
     createdAt: '2026-11-24T06:00:00.000Z',
     terminal: true,
     autoRemove: false,
+    ports: [],
   }
 }
 

@@ -93,6 +93,7 @@ export function summaryOf(record: GuestRecord): GuestSummary {
     ...(record.domid === undefined ? {} : { domid: record.domid }),
     terminal: record.spec.process.terminal,
     autoRemove: record.spec.autoRemove,
+    ports: [...(record.network?.open ?? [])],
     ...(record.exit === undefined ? {} : { exit: record.exit }),
   }
 }

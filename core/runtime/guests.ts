@@ -266,6 +266,7 @@ export class Guests {
     const guest = this.find(params.guest)
     this.#runningOf(guest, 'publish ports of')
     const ports = await this.#services.network.publish(guest.record, params.ports)
+    this.#publish(guest)
     await this.#store.save(guest.record)
     return ports
   }
@@ -274,6 +275,7 @@ export class Guests {
     const guest = this.find(params.guest)
     this.#runningOf(guest, 'take back ports of')
     await this.#services.network.unpublish(guest.record, params.ports)
+    this.#publish(guest)
     await this.#store.save(guest.record)
   }
 

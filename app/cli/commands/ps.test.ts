@@ -17,6 +17,7 @@ const guest = (changes: Partial<GuestSummary>): GuestSummary => ({
   startedAt: '2026-11-24T06:07:00.000Z',
   terminal: false,
   autoRemove: false,
+  ports: [],
   ...changes,
 })
 const exit = { reason: 'exited', code: 7, message: '', finishedAt: '2026-11-24T06:08:59.000Z' } as const
@@ -40,6 +41,16 @@ describe('guestTable()', () => {
     ['Exited (7) About a minute ago', { state: 'exited', exit }],
   ])('says %s', (status, changes) => {
     expect(rowsOf([guest(changes)])[0]).toContain(` ${status} `)
+  })
+
+  it("shows ports in docker's words", () => {
+    const ports = [
+      { protocol: 'tcp', bind: '0.0.0.0', hostPort: 8080, guestPort: 80 },
+      { protocol: 'udp', bind: '::1', hostPort: 53, guestPort: 53 },
+    ] as const
+    expect(rowsOf([guest({ ports: [...ports] })])[0]).toContain(
+      '   [::1]:53->53/udp, 0.0.0.0:8080->80/tcp   web',
+    )
   })
 
   it('cuts long commands short unless all is wanted', () => {

@@ -5,6 +5,7 @@ import type { CliContext } from '../cli-context.ts'
 import { describeExamples } from '../examples.ts'
 import { familiarName } from '../images/image-names.ts'
 import { guestCommand, guestStatus, shortId } from '../output/guest-words.ts'
+import { portsCell } from '../output/port-words.ts'
 import { timeAgo } from '../output/quantities.ts'
 import { renderTable } from '../output/table.ts'
 
@@ -51,7 +52,7 @@ export function guestTable(
     guestCommand(guest.command, isWhole),
     timeAgo(guest.createdAt, nowMs),
     guestStatus(guest, nowMs),
-    '',
+    portsCell(guest.ports),
     guest.name,
   ])
   return renderTable(heading, rows)

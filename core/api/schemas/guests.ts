@@ -1,7 +1,7 @@
 // What a guest is, how one is made, and what is known of it. DESIGN 4.2, docs/contracts/state.md.
 import { z } from 'zod'
 import { guestId, guestKey, guestName, imageKey, timestamp } from './common.ts'
-import { guestNetwork, networkSpec } from './network.ts'
+import { guestNetwork, networkSpec, publishedPort } from './network.ts'
 
 export const guestMode = z.enum(['pv', 'pvh'])
 export const guestState = z.enum(['created', 'starting', 'running', 'paused', 'stopping', 'exited'])
@@ -81,6 +81,8 @@ export const guestSummary = z.strictObject({
   domid: z.number().int().optional(),
   terminal: z.boolean(),
   autoRemove: z.boolean(),
+  /** Ports of the host that lead into it now; empty while it does not run. */
+  ports: z.array(publishedPort),
   exit: exitRecord.optional(),
 })
 

@@ -62,6 +62,7 @@ export function guestSummary(name: string, change: Partial<GuestSummary> = {}): 
     domid: 3,
     terminal: true,
     autoRemove: false,
+    ports: [],
     ...change,
   }
 }

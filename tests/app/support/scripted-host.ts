@@ -151,6 +151,7 @@ export class ScriptedHost implements AsyncDisposable {
           createdAt: new Date().toISOString(),
           terminal: process.terminal,
           autoRemove,
+          ports: [],
         })
         return { id: guest.summary.id, name: guest.summary.name, warnings: [] }
       },
@@ -203,7 +204,7 @@ export class ScriptedHost implements AsyncDisposable {
         return {
           ...summary,
           hostname: summary.name,
-          network: 'none',
+          network: { kind: 'none', guests: false, ports: [], policy: [] },
           readOnlyRoot: false,
           labels: {},
           process: {
