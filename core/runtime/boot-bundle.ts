@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '../durable-file.ts'
+import type { NetworkSettings } from '../net/settings.ts'
 import type { RootImage } from '../oci/image-worker-client.ts'
 import { type InitrdEntry, makeInitrd } from '../xen/kernel/initrd.ts'
 import { decompressModule } from '../xen/kernel/module-file.ts'
@@ -14,6 +15,7 @@ import type { GuestRecord } from './guest-record.ts'
 
 /** What guest-init needs of a modular kernel; those that a kernel has built in are left out. */
 const neededModules = ['xen-evtchn', 'xen-gntalloc', 'xen-blkfront', 'overlay']
+const networkModules = ['xen-netfront']
 
 /** What a root image is written as. */
 export type RootFilesystem = RootImage['format']
@@ -22,6 +24,7 @@ export interface InitrdOptions {
   readonly guestInitPath: string
   readonly kernel: GuestKernel
   readonly rootFilesystem: RootFilesystem
+  readonly hasNetwork: boolean
   /** Where first parts are kept. */
   readonly cacheFolder: string
 }
@@ -31,13 +34,13 @@ const known = new Map<string, string>()
 
 /** Path of the initrd's first part, made if it is not there. */
 export async function guestInitrd(options: InitrdOptions): Promise<string> {
-  const { guestInitPath, kernel, rootFilesystem, cacheFolder } = options
+  const { guestInitPath, kernel, rootFilesystem, hasNetwork, cacheFolder } = options
   const sources = [
     guestInitPath,
     ...(kernel.modulesFolder === undefined ? [] : [join(kernel.modulesFolder, 'modules.dep')]),
   ]
   const identities = await Promise.all(sources.map(identityOf))
-  const key = JSON.stringify([cacheFolder, kernel, rootFilesystem, identities])
+  const key = JSON.stringify([cacheFolder, kernel, rootFilesystem, hasNetwork, identities])
   const cached = known.get(key)
   if (cached !== undefined && (await exists(cached))) return cached
   const made = await makeGuestInitrd(options)
@@ -58,7 +61,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function makeGuestInitrd(options: InitrdOptions): Promise<string> {
-  const { guestInitPath, kernel, rootFilesystem, cacheFolder } = options
+  const { guestInitPath, kernel, rootFilesystem, hasNetwork, cacheFolder } = options
   const init = await readFile(guestInitPath).catch((error: unknown) => {
     throw new GuestError('guest.no-init', `Cannot read guest-init at ${guestInitPath}`, {
       hint: 'Build it with "make -C guest-init".',
@@ -68,7 +71,11 @@ async function makeGuestInitrd(options: InitrdOptions): Promise<string> {
   const plan =
     kernel.modulesFolder === undefined
       ? undefined
-      : await planModules(kernel.modulesFolder, [...neededModules, rootFilesystem])
+      : await planModules(kernel.modulesFolder, [
+          ...neededModules,
+          rootFilesystem,
+          ...(hasNetwork ? networkModules : []),
+        ])
   if (plan !== undefined && plan.missing.length > 0)
     throw new GuestError(
       'guest.no-module',
@@ -100,6 +107,7 @@ async function makeGuestInitrd(options: InitrdOptions): Promise<string> {
 export async function launchBundle(
   record: GuestRecord,
   rootFilesystem: RootFilesystem,
+  settings: NetworkSettings,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { process, hostname, readOnlyRoot } = record.spec
   const bundle = {
@@ -112,8 +120,7 @@ export async function launchBundle(
       upper: readOnlyRoot ? { kind: 'none' } : { kind: 'tmpfs', sizeBytes: 0 },
     },
     process: { ...process, argv: [...process.argv], env: [...process.env], groups: [...process.groups] },
-    network: { kind: 'none' },
-    dns: { servers: [], search: [], options: [] },
+    ...networkOf(record, settings),
     hosts: [],
     seed: randomBytes(64).toString('base64'),
   }
@@ -121,4 +128,26 @@ export async function launchBundle(
     { kind: 'directory', path: 'bulkhead', mode: 0o755 },
     { kind: 'file', path: 'bulkhead/bundle.json', mode: 0o600, data: JSON.stringify(bundle) },
   ])
+}
+
+/** Addresses are the record's; names are asked of the gateway, unless the guest is to ask others. */
+function networkOf({ network, spec }: GuestRecord, settings: NetworkSettings) {
+  if (network === undefined)
+    return { network: { kind: 'none' }, dns: { servers: [], search: [], options: [] } }
+  const { gatewayIpv4, gatewayIpv6, mtu, zone } = settings
+  const { servers, search, options } = spec.network.dns
+  return {
+    network: {
+      kind: 'static',
+      mac: network.mac,
+      mtu,
+      ipv4: { address: network.ipv4, gateway: gatewayIpv4 },
+      ipv6: { address: network.ipv6, gateway: gatewayIpv6 },
+    },
+    dns: {
+      servers: servers.length === 0 ? [gatewayIpv4, gatewayIpv6] : servers,
+      search: search.length === 0 ? [zone] : search,
+      options,
+    },
+  }
 }

@@ -19,6 +19,8 @@ export type LaunchedThing =
       readonly consoleFrame: number
     }
   | { readonly kind: 'vbd'; readonly domid: number; readonly device: number }
+  /** The device in dom0 is `vifDOMID.DEVICE`, in the namespace of the vifs; it goes with the domain. */
+  | { readonly kind: 'vif'; readonly domid: number; readonly device: number }
 
 export async function writeJournal(path: string, steps: readonly LaunchedThing[]): Promise<void> {
   const journal: LaunchJournal = { formatVersion: 1, steps }

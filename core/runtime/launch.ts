@@ -11,6 +11,7 @@ import type { Guest } from './guest.ts'
 import { chooseKernel } from './guest-kernel.ts'
 import { GuestLink } from './guest-link.ts'
 import { domainUuid } from './guest-record.ts'
+import { checkNetback, guestVif, raiseVif } from './guest-vif.ts'
 import type { HostServices } from './host-services.ts'
 import { type LaunchedThing, removeJournal, writeJournal } from './launch-journal.ts'
 import { checkFreeMemory } from './memory-check.ts'
@@ -35,7 +36,7 @@ export function journalPath(services: HostServices, id: string): string {
 
 /** Builds the guest's domain and lets it run. Throws, with everything undone, where a step fails. */
 export async function launch(guest: Guest, services: HostServices, signal: AbortSignal): Promise<Launched> {
-  const { hypervisor, xenstore, rings, images, loops } = services
+  const { hypervisor, xenstore, rings, images, loops, network } = services
   const { record, life } = guest
   const steps: LaunchStep[] = []
   const timed = async <T>(step: string, work: () => Promise<T> | T): Promise<T> => {
@@ -46,6 +47,7 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
     return result
   }
   await using undo = new AsyncDisposableStack()
+  if (record.network !== undefined) checkNetback(record.name)
 
   const root = await timed('root image', () => images.rootImage(record.image.digest, signal))
   const kernel = chooseKernel(services.kernels)
@@ -55,10 +57,11 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
         guestInitPath: services.guestInitPath,
         kernel,
         rootFilesystem: root.format,
+        hasNetwork: record.network !== undefined,
         cacheFolder: join(services.stateFolder, 'initrds'),
       }),
     },
-    { bytes: await launchBundle(record, root.format) },
+    { bytes: await launchBundle(record, root.format, network.settings) },
   ])
   checkFreeMemory(record, hypervisor.physicalInfo())
 
@@ -103,11 +106,16 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       consoleFrame: domain.consoleFrame,
     },
     { kind: 'vbd', domid: domain.domid, device: rootDisk.number },
+    ...(record.network === undefined
+      ? []
+      : [{ kind: 'vif', domid: domain.domid, device: guestVif.number } as const]),
   )
   await timed('journal', () => writeJournal(journal, made))
 
   const disks = [{ ...rootDisk, loop, readOnly: true }]
-  undo.defer(() => removeDomainNodes(xenstore, { domid: domain.domid, uuid, disks }))
+  const { mtu } = network.settings
+  const interfaces = record.network === undefined ? [] : [{ ...guestVif, mac: record.network.mac, mtu }]
+  undo.defer(() => removeDomainNodes(xenstore, { domid: domain.domid, uuid, disks, interfaces }))
   await timed('xenstore', () =>
     introduceDomain(xenstore, {
       ...domain,
@@ -117,6 +125,7 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       memoryMiB: record.spec.memoryMiB,
       vcpus: record.spec.vcpus,
       disks,
+      interfaces,
     }),
   )
 
@@ -142,6 +151,13 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
       signal: AbortSignal.any([signal, AbortSignal.timeout(backendWithinMs)]),
     }),
   )
+  if (record.network !== undefined) {
+    const place = { namespacePath: network.namespacePath, mtu, withinMs: backendWithinMs }
+    // Careful: before the guest runs. A device that is seen in dom0's namespace may be switched on there by others.
+    const vif = await timed('vif', () => raiseVif(xenstore, domain.domid, place, signal))
+    undo.defer(() => network.detach(record))
+    await timed('network', () => network.attach(record, { vif }))
+  }
   await timed('unpause', () => hypervisor.unpause(domain.domid))
   undo.move()
   return { domid: domain.domid, link, rootImagePath: root.path, kernelPath: kernel.path, steps }

@@ -5,10 +5,14 @@ import { findMirroredDomains, removeDomainNodes } from '../xen/domain-nodes.ts'
 import type { GuestEnd } from './exit-records.ts'
 import type { Guest } from './guest.ts'
 import { GuestLink } from './guest-link.ts'
-import { domainUuid } from './guest-record.ts'
+import { domainUuid, type GuestRecord } from './guest-record.ts'
+import { guestVif, raiseVif } from './guest-vif.ts'
 import type { HostServices } from './host-services.ts'
 import { journalPath, type Launched, rootDisk } from './launch.ts'
 import { type LaunchedThing, readJournal, removeJournal } from './launch-journal.ts'
+
+/** The device of a guest that runs is there; what waits is a core host that starts. */
+const vifWithinMs = 2_000
 
 export interface ReconcileResults {
   readonly adopted: (guest: Guest, launched: Launched) => void
@@ -75,12 +79,30 @@ async function adopt(
     log: services.log,
     onFatal: services.fatal,
   })
+  await adoptNetwork(record, domain, services)
   return {
     domid: domain.domid,
     link,
     rootImagePath: loop.file,
     kernelPath: record.kernel ?? '',
     steps: record.launch ?? [],
+  }
+}
+
+/** Never throws: a guest that has lost its network runs on, and the log says so. */
+async function adoptNetwork(record: GuestRecord, domain: DomainInfo, services: HostServices): Promise<void> {
+  if (record.network === undefined) return
+  const { network, xenstore, log } = services
+  const place = {
+    namespacePath: network.namespacePath,
+    mtu: network.settings.mtu,
+    withinMs: vifWithinMs,
+  }
+  try {
+    const vif = await raiseVif(xenstore, domain.domid, place)
+    await network.attach(record, { vif, isAdopted: true })
+  } catch (error) {
+    log(`Guest "${record.name}" has no network: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 
@@ -99,7 +121,7 @@ async function undo(
   const domid = domain?.domid ?? steps.find((step) => step.kind === 'nodes')?.domid
   // A number that another domain has by now is not ours to clean.
   if (domid !== undefined && (domain !== undefined || hypervisor.domain(domid) === undefined))
-    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] })
+    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk], interfaces: [guestVif] })
   await removeJournal(journalPath(services, guest.id))
 }
 
@@ -113,6 +135,6 @@ async function removeStrays(adopted: ReadonlySet<string>, services: HostServices
       log(`Destroying domain ${domid}, which belongs to no guest any more`)
       await hypervisor.destroy(domid)
     }
-    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] })
+    await removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk], interfaces: [guestVif] })
   }
 }

@@ -2,9 +2,11 @@
 // DESIGN 4.3: our own mappings go before we wait for the domain to be gone, or we would wait for ourselves.
 import { setTimeout as delay } from 'node:timers/promises'
 import { listLoopDevices } from '../sys/loop-device.ts'
+import { vifName } from '../xen/devices/vif.ts'
 import { removeDomainNodes } from '../xen/domain-nodes.ts'
 import type { GuestRecord } from './guest-record.ts'
 import { domainUuid } from './guest-record.ts'
+import { guestVif, isVifIn } from './guest-vif.ts'
 import type { HostServices } from './host-services.ts'
 import { journalPath, type Launched, rootDisk } from './launch.ts'
 import { removeJournal } from './launch-journal.ts'
@@ -18,7 +20,7 @@ export async function dismantle(
   launched: Launched,
   services: HostServices,
 ): Promise<void> {
-  const { hypervisor, xenstore, loops, log } = services
+  const { hypervisor, xenstore, loops, network, log } = services
   const { domid, link, rootImagePath } = launched
   const uuid = domainUuid(record.id)
   const attempt = async (what: string, work: () => Promise<unknown> | unknown) => {
@@ -29,9 +31,10 @@ export async function dismantle(
     }
   }
   await attempt('let go of its rings', () => link.detach())
+  await attempt('close its network', () => network.detach(record))
   await attempt('destroy its domain', () => hypervisor.destroy(domid))
   await attempt('remove its nodes from xenstore', () =>
-    removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk] }),
+    removeDomainNodes(xenstore, { domid, uuid, disks: [rootDisk], interfaces: [guestVif] }),
   )
   const device = loops.deviceOf(rootImagePath)
   await attempt('free its loop device', () => loops.release(rootImagePath, record.id))
@@ -49,6 +52,9 @@ export async function dismantle(
     )
     if (!isFree) log(`Guest "${record.name}": ${device.path} is still in use`)
   }
+  const vif = vifName(domid, guestVif.number)
+  if (!(await until(() => !isVifIn(network.namespacePath, vif))))
+    log(`Guest "${record.name}": its network device ${vif} is still there`)
   await attempt('remove its launch journal', () => removeJournal(journalPath(services, record.id)))
 }
 

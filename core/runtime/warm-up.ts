@@ -17,7 +17,7 @@ export async function warmUp(
     const kernel = chooseKernel(kernels)
     await prepareKernel({ kernelPath: kernel.path, kernelCacheDir: join(stateFolder, 'kernels') }, { signal })
     const cacheFolder = join(stateFolder, 'initrds')
-    await guestInitrd({ guestInitPath, kernel, rootFilesystem, cacheFolder })
+    await guestInitrd({ guestInitPath, kernel, rootFilesystem, hasNetwork: true, cacheFolder })
   } catch (error) {
     if (signal.aborted) return
     log(`Cannot get ready for the first guest: ${error instanceof Error ? error.message : String(error)}`)

@@ -95,7 +95,7 @@ it('is waited for no longer than the hypervisor wants the machine', async () => 
   await machine.until(() => machine.log.includes('waiting for the network'))
   machine.requestPowerOff()
   expect(await failureOf(machine)).toMatch(/^set-up-network: asked to stop while waiting for the network/)
-  await machine.closed()
+  await machine.powerOff()
 })
 
 it.each([

@@ -46,7 +46,15 @@ const domain = await buildDomain({
 })
 const { domid } = domain
 const disks = [{ number: diskNumber(0), name: 'xvda', loop, readOnly: true }]
-const guest = { ...domain, uuid: UUID, guestId: 'a'.repeat(64), memoryMiB: 128, vcpus: 1, disks }
+const guest = {
+  ...domain,
+  uuid: UUID,
+  guestId: 'a'.repeat(64),
+  memoryMiB: 128,
+  vcpus: 1,
+  disks,
+  interfaces: [],
+}
 await introduceDomain(xenstore, { ...guest, name: 'life.1' })
 const mirrored = await findMirroredDomains(xenstore)
 
@@ -99,7 +107,12 @@ await again.detach()
 await hypervisor.destroy(domid)
 
 // Another domain's record must not remove these nodes.
-await removeDomainNodes(xenstore, { domid, uuid: '00000000-0000-4000-8000-0000000000ff', disks, interfaces: [] })
+await removeDomainNodes(xenstore, {
+  domid,
+  uuid: '00000000-0000-4000-8000-0000000000ff',
+  disks,
+  interfaces: [],
+})
 const notOurs = (await findMirroredDomains(xenstore)).length
 await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
 await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
