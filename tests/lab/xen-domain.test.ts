@@ -9,15 +9,20 @@ import { installPrograms } from './support/dom0-program.ts'
 const FOLDER = '/root/life'
 const LINES = 2000
 
-// The disk's driver is a module of Debian's kernel: loaded from what the test puts beside init.
+// The drivers of disk and network are modules of Debian's kernel: loaded from what the test puts beside init.
 const INIT = `#!/bin/busybox sh
 busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
 busybox mount -t devtmpfs dev /dev
 for module in /modules/*; do busybox insmod $module; done
 until busybox head -c 19 /dev/xvda; do busybox usleep 50000; done
 echo
 line=0
 while [ $line -lt ${LINES} ]; do line=$((line + 1)); echo "line $line of the output"; done
+busybox ip link set eth0 up
+busybox ip address add 192.0.2.7/24 dev eth0
+until [ "$(busybox cat /sys/class/net/eth0/carrier)" = 1 ]; do busybox usleep 50000; done
+busybox ping -c 1 -W 1 192.0.2.1
 busybox stty -echo
 echo "ready for input"
 busybox head -n 3 | busybox awk '{ n++; length_ = length($0) } END { print n " lines of " length_ }'
@@ -34,13 +39,15 @@ beforeAll(async () => {
     'build-worker': 'core/xen/build/build-worker.ts',
     'ring-worker': 'core/xen/ring/ring-worker.ts',
   })
-  const blkfront = (await lab.exec('cat "/lib/modules/$(uname -r)/kernel/drivers/block/xen-blkfront.ko"'))
-    .stdoutBytes
+  const driver = async (name: string) =>
+    (await lab.exec(`cat "/lib/modules/$(uname -r)/kernel/drivers/${name}.ko"`)).stdoutBytes
   const initrd = await makeInitrd([
     { kind: 'file', path: 'init', mode: 0o755, data: INIT },
     { kind: 'file', path: 'bin/busybox', mode: 0o755, file: '/bin/busybox' },
     { kind: 'directory', path: 'proc', mode: 0o555 },
-    { kind: 'file', path: 'modules/xen-blkfront.ko', mode: 0o600, data: blkfront },
+    { kind: 'directory', path: 'sys', mode: 0o555 },
+    { kind: 'file', path: 'modules/blk.ko', mode: 0o600, data: await driver('block/xen-blkfront') },
+    { kind: 'file', path: 'modules/net.ko', mode: 0o600, data: await driver('net/xen-netfront') },
     { kind: 'character-device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
   ])
   await lab.putFile(`${FOLDER}/initrd`, initrd)
@@ -65,6 +72,9 @@ interface Life {
   readonly xl: string
   readonly nodes: string
   readonly output: string
+  readonly devices: readonly string[]
+  readonly vif: string
+  readonly counters: string
   readonly before: string
   readonly after: string
 }
@@ -102,6 +112,14 @@ describe.each([
     expect(lines).toContain('3 lines of 700')
   })
 
+  test('has an interface whose other end is in a namespace of its own, up, without addresses, and carries frames', () => {
+    const name = /vif\d+\.0/.exec(life.vif)?.[0] ?? 'none'
+    expect(life).toMatchObject({ isRaisedOnce: true, devices: expect.not.arrayContaining([name]) })
+    expect(life.vif).toMatch(/vif\d+\.0: <[^>]*\bUP,LOWER_UP\b/)
+    expect(life.vif).not.toContain('inet')
+    expect(Number(new RegExp(`${name}: *\\d+ +(\\d+)`).exec(life.counters)?.[1])).toBeGreaterThan(0)
+  })
+
   test('can write only what is its own', () => {
     const domid = /^\/local\/domain\/(\d+)\/name = "life\.1"/m.exec(life.nodes)?.[1]
     const own = life.nodes
@@ -118,7 +136,7 @@ describe.each([
 
   test('leaves nothing behind, and nothing of it goes by another record', () => {
     expect(life).toMatchObject({ shutdownReason: 'poweroff', notOurs: 1, loops: 0 })
-    const empty = /^\/(bulkhead|vm|local\/domain\/0\/backend(\/(vbd|console))?) = ""/
+    const empty = /^\/(bulkhead|vm|local\/domain\/0\/backend(\/(vbd|vif|console))?) = ""/
     const left = life.after.split('\n').filter((line) => !life.before.split('\n').includes(line))
     expect(left.filter((line) => !empty.test(line))).toEqual([])
   })

@@ -1,8 +1,11 @@
 // Runs in dom0: a domain's life from its making to its removal, with a console and a disk, on the xenstore transport named
 // in `argv`; prints what was seen as JSON.
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { guestVif, isVifIn, raiseVif } from '../../../core/runtime/guest-vif.ts'
 import { attachLoopDevice, detachLoopDevice, listLoopDevices } from '../../../core/sys/loop-device.ts'
+import { inNamespace, removeNamespace } from '../../../core/sys/network-namespace.ts'
 import { buildDomain } from '../../../core/xen/build/domain-builder.ts'
 import { diskNumber, waitForVbdBackend } from '../../../core/xen/devices/vbd.ts'
 import {
@@ -53,7 +56,7 @@ const guest = {
   memoryMiB: 128,
   vcpus: 1,
   disks,
-  interfaces: [],
+  interfaces: [{ ...guestVif, mac: '00:16:3e:00:00:07', mtu: 1500 }],
 }
 await introduceDomain(xenstore, { ...guest, name: 'life.1' })
 const mirrored = await findMirroredDomains(xenstore)
@@ -79,6 +82,9 @@ const second = await rings.attachConsole(consoleOptions).then(
   () => 'attached',
   (error: unknown) => (isXenError(error) ? `${error.code} ${error.errorName}` : String(error)),
 )
+const place = { namespacePath: `${settings.cacheFolder}/vifs`, mtu: 1500, withinMs: 10_000 }
+const vif = await raiseVif(xenstore, domid, place)
+const isRaisedOnce = vif === (await raiseVif(xenstore, domid, place))
 hypervisor.unpause(domid)
 await waitForVbdBackend(xenstore, domid, diskNumber(0), { signal: AbortSignal.timeout(30_000) })
 await seen('ready for input')
@@ -86,6 +92,9 @@ const whileRunning = {
   info: hypervisor.domain(domid),
   nodes: listNodes(),
   xl: execFileSync('xl', ['list'], { encoding: 'utf8' }),
+  devices: readdirSync('/sys/class/net'),
+  vif: inNamespace(place.namespacePath, () => execFileSync('ip', ['address'], { encoding: 'utf8' })),
+  counters: inNamespace(place.namespacePath, () => readFileSync('/proc/thread-self/net/dev', 'utf8')),
 }
 
 // More than the ring of 1024 bytes takes at once.
@@ -114,11 +123,13 @@ await removeDomainNodes(xenstore, {
   interfaces: [],
 })
 const notOurs = (await findMirroredDomains(xenstore)).length
-await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
-await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [] })
+await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [guestVif] })
+await removeDomainNodes(xenstore, { domid, uuid: UUID, disks, interfaces: [guestVif] })
 for await (const _changed of released) {
   if (hypervisor.domain(domid) === undefined) break
 }
+while (isVifIn(place.namespacePath, vif)) await setImmediate()
+removeNamespace(place.namespacePath)
 detachLoopDevice(loop)
 process.stdout.write(
   `${JSON.stringify({
@@ -127,6 +138,10 @@ process.stdout.write(
     second,
     isRunningListed: whileRunning.info?.uuid === UUID && !whileRunning.info.isPaused,
     xl: whileRunning.xl,
+    devices: whileRunning.devices,
+    vif: whileRunning.vif,
+    counters: whileRunning.counters,
+    isRaisedOnce,
     nodes: whileRunning.nodes,
     output,
     shutdownReason,
