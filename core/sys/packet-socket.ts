@@ -10,6 +10,7 @@ import {
   SOCK_RAW,
   SOL_SOCKET,
   setSocketOption,
+  socketName,
   socketOptionInto,
 } from './socket.ts'
 import { SystemError } from './system-error.ts'
@@ -66,6 +67,14 @@ export function openPacketSocket(interfaceName: string, options: PacketSocketOpt
     closeDescriptor(fd)
     throw error
   }
+}
+
+const boundAddress = new PinnedBuffer(SOCKADDR_LL_BYTES)
+
+/** The index of the interface that the socket is bound to; -1 once the interface is removed, or a negative errno. */
+export function boundInterface(fd: number): number {
+  const failed = socketName(fd, boundAddress)
+  return failed < 0 ? failed : boundAddress.view.getInt32(4, true)
 }
 
 const statistics = new PinnedBuffer(16)

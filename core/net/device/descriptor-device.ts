@@ -29,6 +29,7 @@ export abstract class DescriptorDevice implements FrameDevice {
   }
 
   abstract stats(): DeviceStats
+  abstract isGone(): boolean
 
   close(): void {
     closeDescriptor(this.fd)

@@ -123,6 +123,10 @@ export class FaultyDevice implements FrameDevice {
     return this.#device.stats()
   }
 
+  isGone(): boolean {
+    return this.#device.isGone()
+  }
+
   close(): void {
     this.#isClosed = true
     this.#options.timers.stop(this.#toGuestTimer)

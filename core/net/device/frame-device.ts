@@ -13,8 +13,8 @@ export interface FrameDevice {
   /** Set by who reads the device; called by one that keeps frames back when `receive()` has some again. */
   onDelayedFrames?: (() => void) | undefined
   /**
-   * Takes one frame into `target`: its length, or a negative errno: -EAGAIN when none waits; -ENETDOWN, -ENODEV, -EBADFD
-   * when the device is gone; anything else is one lost frame.
+   * Takes one frame into `target`: its length, or a negative errno: -EAGAIN when none waits; -ENODEV or -EBADFD when the
+   * device is gone; -ENETDOWN when it is down, perhaps for good (`isGone()`); anything else is one lost frame.
    */
   receive(target: PinnedBuffer): number
   /**
@@ -29,5 +29,7 @@ export interface FrameDevice {
     payloadBytes: number,
   ): number
   stats(): DeviceStats
+  /** After -ENETDOWN of `receive()`: whether the interface is gone for good, or only down for now. */
+  isGone(): boolean
   close(): void
 }

@@ -9,4 +9,9 @@ export class TapFrameDevice extends DescriptorDevice {
   stats(): DeviceStats {
     return NOTHING_LOST
   }
+
+  /** A TAP that is gone says EBADFD to every call. */
+  isGone(): boolean {
+    return false
+  }
 }

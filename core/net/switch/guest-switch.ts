@@ -1,6 +1,7 @@
 // Guest to guest: routed like everything else, one hop, without ending any connection. The frame goes on as it is, a large
 // one whole and with its checksum still open: only the hop limit, both MACs and nothing of the payload change.
 import { MAPPED_PREFIX } from '../address.ts'
+import { DatagramWriter } from '../fragments/datagram-writer.ts'
 import { replacedWord } from '../frame/checksum.ts'
 import type { DropReason } from '../frame/drop-reason.ts'
 import type { Frame } from '../frame/frame.ts'
@@ -35,6 +36,8 @@ const DHCP_SERVER_PORT = 67
 const DHCP_CLIENT_PORT = 68
 const DHCPV6_CLIENT_PORT = 546
 const DHCPV6_SERVER_PORT = 547
+/** Of UDP, ICMP and ICMPv6 alike. */
+const DATAGRAM_HEAD_BYTES = 8
 const ICMP_REDIRECT = 5
 const ICMPV6_REDIRECT = 137
 
@@ -46,11 +49,13 @@ export class GuestSwitch {
   /** By the last word, which is a guest's number: seldom more than one. */
   readonly #byIpv6 = new Map<number, GuestPort[]>()
   readonly #answers = new PeerAnswers()
+  readonly #writer: DatagramWriter
 
   constructor(context: PacketContext, gateway: GatewayIdentity, icmp: IcmpErrors) {
     this.#context = context
     this.#gateway = gateway
     this.#icmp = icmp
+    this.#writer = new DatagramWriter(context.transmit, gateway.mac)
   }
 
   add(port: GuestPort): void {
@@ -81,9 +86,9 @@ export class GuestSwitch {
 
   /**
    * Carries a checked frame with a hop limit above 1 to the guest it is for, or says why not. Whatever a guest may not do
-   * is answered at once: nobody waits for a time-out.
+   * is answered at once: nobody waits for a time-out. `isReassembled`: the packet came in fragments, and leaves so.
    */
-  forward(from: GuestPort, frame: Frame): void {
+  forward(from: GuestPort, frame: Frame, isReassembled: boolean): void {
     const { destination0, destination1, destination2, destination3 } = frame
     const to = this.find(destination0, destination1, destination2, destination3)
     if (to === undefined || to === from) {
@@ -96,6 +101,10 @@ export class GuestSwitch {
       from.drop(refused)
       if (refused !== 'gateway-lie')
         this.#icmp.answer(from, frame, refused === 'unknown-protocol' ? 'protocol-unreachable' : 'prohibited')
+      return
+    }
+    if (isReassembled) {
+      this.#sendAgain(from, to, frame)
       return
     }
     if (largestPacketBytes(frame) > to.mtu) {
@@ -182,6 +191,31 @@ export class GuestSwitch {
     if (!mayAnswerAnyway)
       this.#answers.asked(to, source0, source1, source2, source3, destination, source, nowMs)
     return true
+  }
+
+  /** Datagrams alone come in fragments: TCP knows its wire. */
+  #sendAgain(from: GuestPort, to: GuestPort, frame: Frame): void {
+    if (frame.protocol === PROTOCOL_TCP) {
+      from.drop('fragment')
+      return
+    }
+    const transport = this.#writer.begin(frame.isIpv6)
+    const { target } = this.#writer
+    for (let index = 0; index < DATAGRAM_HEAD_BYTES; index++)
+      target.bytes[transport + index] = frame.buffer.bytes[frame.transport + index] ?? 0
+    this.#writer.send(
+      to,
+      frame.source0,
+      frame.source1,
+      frame.source2,
+      frame.source3,
+      frame.protocol,
+      DATAGRAM_HEAD_BYTES,
+      frame.buffer,
+      frame.transport + DATAGRAM_HEAD_BYTES,
+      frame.end - frame.transport - DATAGRAM_HEAD_BYTES,
+      frame.hopLimit - 1,
+    )
   }
 
   #rewrite(to: GuestPort, frame: Frame): void {
