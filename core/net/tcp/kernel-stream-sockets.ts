@@ -1,0 +1,68 @@
+// TCP sockets of the host's kernel (core/sys/socket.ts) for the packet path.
+import { EINPROGRESS } from '../../sys/errno.ts'
+import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  closeDescriptor,
+  connectSocket,
+  openSocket,
+  receiveBytes,
+  resetSocket,
+  SHUT_WR,
+  SOCK_STREAM,
+  sendBytes,
+  setSocketOption,
+  shutdownSocket,
+  takeSocketError,
+} from '../../sys/socket.ts'
+import { isMappedWords, writeSocketAddress } from '../../sys/socket-address.ts'
+import type { StreamSockets } from './stream-sockets.ts'
+
+const IPPROTO_TCP = 6
+/** The guest's TCP has decided already what goes together: nothing is held back here (tcp(7)). */
+const TCP_NODELAY = 1
+
+export class KernelStreamSockets implements StreamSockets {
+  readonly #address = new PinnedBuffer(32)
+
+  connect(remote0: number, remote1: number, remote2: number, remote3: number, port: number): number {
+    const fd = openSocket(isMappedWords(remote0, remote1, remote2) ? AF_INET : AF_INET6, SOCK_STREAM)
+    if (fd < 0) return fd
+    setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    const sizeBytes = writeSocketAddress(this.#address, remote0, remote1, remote2, remote3, port)
+    const failed = connectSocket(fd, this.#address, sizeBytes)
+    if (failed === 0 || failed === -EINPROGRESS) return fd
+    closeDescriptor(fd)
+    return failed
+  }
+
+  adopt(fd: number): void {
+    // A socket pair (DNS, `net connect`) has no such option: it needs none.
+    setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+  }
+
+  receive(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
+    return receiveBytes(fd, buffer, offset, length)
+  }
+
+  send(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
+    return sendBytes(fd, buffer, offset, length)
+  }
+
+  shutdownWrite(fd: number): void {
+    shutdownSocket(fd, SHUT_WR)
+  }
+
+  takeError(fd: number): number {
+    return takeSocketError(fd)
+  }
+
+  close(fd: number): void {
+    closeDescriptor(fd)
+  }
+
+  reset(fd: number): void {
+    resetSocket(fd)
+  }
+}
