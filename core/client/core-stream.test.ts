@@ -248,6 +248,52 @@ describe('a stream', () => {
     expect(await stream.finished).toBeUndefined()
   })
 
+  it('to a port of a guest is over when both directions have ended, whoever was first', async () => {
+    const lengths: number[] = []
+    const { stream } = await open(
+      async (peer) => {
+        peer.send('end', 1, 0)
+        lengths.push((await peer.nextOf('data'))?.payload.length ?? -1)
+        lengths.push((await peer.nextOf('end'))?.offset ?? -1)
+        peer.socket.end()
+      },
+      { end: () => void stream.write(Buffer.from('still here')).then(() => stream.end()) },
+      { kind: 'connect' },
+    )
+    expect(await stream.finished).toBeUndefined()
+    expect(lengths).toEqual([10, 10])
+  })
+
+  it('to a port of a guest takes no more when the guest takes no more, and goes on bringing', async () => {
+    const brought: string[] = []
+    const { stream } = await open(
+      async (peer) => {
+        await peer.nextOf('data')
+        peer.send('end', 0, 0)
+        peer.send('data', 1, 0, 'later')
+        peer.send('end', 1, 5)
+        peer.socket.end()
+      },
+      { data: (_output, bytes) => void brought.push(Buffer.from(bytes).toString()) },
+      { kind: 'connect', windowBytes: 16 },
+    )
+    expect(await stream.write(Buffer.from('more than the window'))).toBe(false)
+    expect(await stream.finished).toBeUndefined()
+    expect(brought).toEqual(['later'])
+  })
+
+  it('to a port of a guest breaks when it is cut while one direction is open', async () => {
+    const { stream } = await open(
+      (peer) => {
+        peer.send('end', 1, 0)
+        peer.socket.end()
+      },
+      {},
+      { kind: 'connect' },
+    )
+    expect(await codeOf(stream.finished)).toBe('client.connection-lost')
+  })
+
   it('detaches when it is closed', async () => {
     const hungUp = Promise.withResolvers<void>()
     const { stream } = await open(async (peer) => {

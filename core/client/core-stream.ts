@@ -27,13 +27,13 @@ export interface CoreStream extends Disposable {
   readonly window: number
   /**
    * How the stream ended: with the guest's exit record, or with nothing where there is none to tell (a log, an
-   * import, `close`). Rejects with a CoreError when it broke; everything that came before has been handed over.
+   * import, a capture, a connection whose both directions have ended, `close`). Rejects with a CoreError when it broke; everything that came before has been handed over.
    */
   readonly finished: Promise<ExitRecord | undefined>
   /** Everything of `stream` before `offset` has been consumed. */
   acknowledge(stream: OutputStream, offset: number): void
   /**
-   * Sends bytes to the program (or to the import), waiting for room; calls are kept in order. False: nobody takes
+   * Sends bytes to the program (or to the import, or to the guest's port), waiting for room; calls are kept in order. False: nobody takes
    * them any more. Rejects when the stream broke.
    */
   write(bytes: Uint8Array): Promise<boolean>

@@ -198,8 +198,12 @@ export class SocketStream implements CoreStream {
 
   #hungUp(): void {
     const outputIsOver = [...this.#received.values()].some((received) => received.hasEnded)
-    const inputIsOver = this.kind === 'import' && this.#ended
-    if (outputIsOver || inputIsOver) this.#settle(undefined)
+    const inputIsOver = this.#ended || this.#sent.isClosed
+    const isOver =
+      this.kind === 'connect'
+        ? outputIsOver && inputIsOver
+        : outputIsOver || (this.kind === 'import' && this.#ended)
+    if (isOver) this.#settle(undefined)
     else this.#break(this.#lost())
   }
 
