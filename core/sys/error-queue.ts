@@ -1,0 +1,123 @@
+// What ICMP said about datagrams of a socket: the error queue that IP_RECVERR and IPV6_RECVERR switch on.
+// Sources: ip(7), ipv6(7), linux/errqueue.h (struct sock_extended_err); layouts of x86-64 Linux.
+import koffi, { type KoffiFunc } from 'koffi'
+import { EINTR } from './errno.ts'
+import { PinnedBuffer } from './pinned-buffer.ts'
+import { MSG_DONTWAIT, setSocketOption } from './socket.ts'
+import { readSocketAddress, SocketAddress } from './socket-address.ts'
+
+const library = koffi.load('libc.so.6')
+const recvmsgFunction: KoffiFunc<(fd: number, message: number, flags: number) => number> = library.func(
+  'intptr_t recvmsg(int fd, uintptr_t message, int flags)',
+)
+
+const MSG_ERRQUEUE = 0x2000
+const IPPROTO_IP = 0
+const IP_RECVERR = 11
+const IPPROTO_IPV6 = 41
+const IPV6_RECVERR = 25
+/** Of sock_extended_err: who found the fault. */
+export const ORIGIN_LOCAL = 1
+export const ORIGIN_ICMP = 2
+export const ORIGIN_ICMPV6 = 3
+
+/** One pinned block: struct msghdr, struct iovec, the address, the quoted payload, the control messages. */
+const PART_AT = 64
+const NAME_AT = 80
+const NAME_BYTES = 32
+const PAYLOAD_AT = 112
+const PAYLOAD_BYTES = 1280
+const CONTROL_AT = PAYLOAD_AT + PAYLOAD_BYTES
+const CONTROL_BYTES = 256
+const CONTROL_HEADER_BYTES = 16
+const EXTENDED_ERROR_BYTES = 16
+
+/** Switches the error queue of a socket on: 0 or a negative errno. */
+export function enableErrorQueue(fd: number, isIpv6: boolean): number {
+  return isIpv6
+    ? setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)
+    : setSocketOption(fd, IPPROTO_IP, IP_RECVERR, 1)
+}
+
+/** Reads error queues, one error at a time, into its fields. */
+export class ErrorQueue {
+  errno = 0
+  /** ORIGIN_LOCAL, ORIGIN_ICMP, ORIGIN_ICMPV6. */
+  origin = 0
+  type = 0
+  code = 0
+  /** With EMSGSIZE the MTU. */
+  info = 0
+  /** Where the datagram was sent to. */
+  readonly destination = new SocketAddress()
+  /** Who sent the ICMP message; only while `hasOffender`. */
+  readonly offender = new SocketAddress()
+  hasOffender = false
+  /** Bytes of the datagram's own payload that ICMP quoted. */
+  payloadBytes = 0
+
+  readonly #block = new PinnedBuffer(CONTROL_AT + CONTROL_BYTES)
+
+  constructor() {
+    this.#setWide(0, this.#block.at(NAME_AT, NAME_BYTES))
+    this.#setWide(16, this.#block.at(PART_AT, 16))
+    this.#setWide(24, 1)
+    this.#setWide(32, this.#block.at(CONTROL_AT, CONTROL_BYTES))
+    this.#setWide(PART_AT, this.#block.at(PAYLOAD_AT, PAYLOAD_BYTES))
+    this.#setWide(PART_AT + 8, PAYLOAD_BYTES)
+  }
+
+  /** Takes the next error: true with all fields set, false when there is none. */
+  take(fd: number): boolean {
+    const { view, address } = this.#block
+    for (;;) {
+      view.setUint32(8, NAME_BYTES, true)
+      this.#setWide(40, CONTROL_BYTES)
+      view.setUint16(NAME_AT, 0, true)
+      const count = recvmsgFunction(fd, address, MSG_ERRQUEUE | MSG_DONTWAIT)
+      if (count < 0) {
+        if (koffi.errno() === EINTR) continue
+        return false
+      }
+      this.payloadBytes = count
+      // A message without an error of ours (a time stamp, say) is not one: go on to the next.
+      if (this.#readControl(Math.min(CONTROL_BYTES, view.getUint32(40, true)))) {
+        readSocketAddress(this.#block, this.destination, NAME_AT)
+        return true
+      }
+    }
+  }
+
+  #readControl(lengthBytes: number): boolean {
+    const { view } = this.#block
+    const end = CONTROL_AT + lengthBytes
+    for (let at = CONTROL_AT; at + CONTROL_HEADER_BYTES <= end; ) {
+      const length = view.getUint32(at, true)
+      if (length < CONTROL_HEADER_BYTES || at + length > end) return false
+      const level = view.getInt32(at + 8, true)
+      const type = view.getInt32(at + 12, true)
+      const isError =
+        (level === IPPROTO_IP && type === IP_RECVERR) || (level === IPPROTO_IPV6 && type === IPV6_RECVERR)
+      if (isError && length >= CONTROL_HEADER_BYTES + EXTENDED_ERROR_BYTES) {
+        const data = at + CONTROL_HEADER_BYTES
+        this.errno = view.getUint32(data, true)
+        this.origin = view.getUint8(data + 4)
+        this.type = view.getUint8(data + 5)
+        this.code = view.getUint8(data + 6)
+        this.info = view.getUint32(data + 8, true)
+        const offenderBytes = length - CONTROL_HEADER_BYTES - EXTENDED_ERROR_BYTES
+        this.hasOffender =
+          offenderBytes >= 16 && readSocketAddress(this.#block, this.offender, data + EXTENDED_ERROR_BYTES)
+        return true
+      }
+      at += (length + 7) & ~7
+    }
+    return false
+  }
+
+  /** A pointer or a size_t, written as two halves. */
+  #setWide(offset: number, value: number): void {
+    this.#block.view.setUint32(offset, value >>> 0, true)
+    this.#block.view.setUint32(offset + 4, Math.floor(value / 4_294_967_296), true)
+  }
+}
