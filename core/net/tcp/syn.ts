@@ -50,11 +50,11 @@ export function sendSyn(tcp: TcpResources, flow: TcpFlow): void {
   sendControl(tcp, flow, SYN, flow.initialSend)
 }
 
-export function largestMss(flow: TcpFlow): number {
+function largestMss(flow: TcpFlow): number {
   return flow.port.mtu - (flow.isIpv6 ? IPV6_TCP_BYTES : IPV4_TCP_BYTES)
 }
 
-export function defaultMss(flow: TcpFlow): number {
+function defaultMss(flow: TcpFlow): number {
   return flow.isIpv6 ? DEFAULT_MSS_IPV6 : DEFAULT_MSS_IPV4
 }
 

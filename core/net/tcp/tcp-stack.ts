@@ -2,9 +2,9 @@
 // opens the flow of a segment, keeps the limits, and hands the events of flows to the files that know what to do.
 import { getRandomValues } from 'node:crypto'
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../../sys/epoll.ts'
-import type { AddressWords } from '../address.ts'
 import type { Frame } from '../frame/frame.ts'
 import { PROTOCOL_TCP } from '../frame/layout.ts'
+import { type GatewayIdentity, isGatewayAddress } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
 import type { IcmpErrors } from '../icmp/icmp-errors.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
@@ -60,17 +60,10 @@ const FIRST_FREE_PORT = 32_768
 const FREE_PORTS = 28_232
 const PORT_TRIES = 64
 
-export interface GatewayAddresses {
-  readonly mac: Uint8Array
-  readonly ipv4: AddressWords
-  /** Its addresses of IPv6: the one of the subnet, the link-local one. */
-  readonly ipv6: readonly AddressWords[]
-}
-
 export interface TcpStackOptions {
   readonly sockets: StreamSockets
   readonly limits: NetworkLimits
-  readonly gateway: GatewayAddresses
+  readonly gateway: GatewayIdentity
   readonly icmp: IcmpErrors
   /** A connected socket for a service of the gateway (DNS), or a negative errno: nobody listens there. */
   readonly localService: (port: GuestPort, remotePort: number) => number
@@ -301,7 +294,16 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
       return
     }
     let connectedFd: number | undefined
-    if (this.#isForGateway(frame)) connectedFd = this.#options.localService(port, remotePort)
+    if (
+      isGatewayAddress(
+        this.#options.gateway,
+        frame.destination0,
+        frame.destination1,
+        frame.destination2,
+        frame.destination3,
+      )
+    )
+      connectedFd = this.#options.localService(port, remotePort)
     else {
       const verdict = port.policy.verdict(
         frame.destination0,
@@ -342,13 +344,6 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
     return guest
   }
 
-  #isForGateway(frame: Frame): boolean {
-    const { ipv4, ipv6 } = this.#options.gateway
-    if (isDestination(frame, ipv4)) return true
-    for (const address of ipv6) if (isDestination(frame, address)) return true
-    return false
-  }
-
   #awaitMemory(): void {
     const { timers, nowMs } = this.#tcp.context
     if (!this.#starved.isRunning) timers.start(this.#starved, nowMs + STARVED_MS)
@@ -375,14 +370,5 @@ function isFromOwnAddress(port: GuestPort, frame: Frame): boolean {
     frame.source2 === ipv6[2] &&
     frame.source1 === ipv6[1] &&
     frame.source0 === ipv6[0]
-  )
-}
-
-function isDestination(frame: Frame, address: AddressWords): boolean {
-  return (
-    frame.destination3 === address[3] &&
-    frame.destination2 === address[2] &&
-    frame.destination1 === address[1] &&
-    frame.destination0 === address[0]
   )
 }
