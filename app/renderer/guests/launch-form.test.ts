@@ -49,8 +49,19 @@ describe('specOf()', () => {
       process: { command: ['sh', '-c', 'echo hi'], env: ['MODE=a=b'], terminal: false, stdin: false },
     })
   })
+  it('says what was chosen about the network', () => {
+    expect(specOf({ ...form, ports: '8080:80, 53/udp' }, defaults).network).toEqual({
+      ports: [
+        { protocol: 'tcp', bind: '', hostPort: 8080, guestPort: 80 },
+        { protocol: 'udp', bind: '', hostPort: 0, guestPort: 53 },
+      ],
+    })
+    expect(specOf({ ...form, network: false, ports: '8080:80' }, defaults).network).toEqual({ kind: 'none' })
+  })
   it('is a spec that the core host takes', () => {
-    expect(guestSpec.safeParse(specOf({ ...form, name: 'web' }, defaults)).success).toBe(true)
+    expect(guestSpec.safeParse(specOf({ ...form, name: 'web', ports: '8080:80' }, defaults)).success).toBe(
+      true,
+    )
   })
 })
 
@@ -69,6 +80,8 @@ describe('problemsOf()', () => {
     ['memoryMiB', { memoryMiB: 'much' }],
     ['vcpus', { vcpus: '0' }],
     ['vcpus', { vcpus: '1.5' }],
+    ['ports', { ports: '8080:web' }],
+    ['ports', { ports: '8080:80 8080:81' }],
   ])('finds a wrong %s in %j', (field, change) => {
     expect(Object.keys(problemsOf({ ...form, ...change }))).toEqual([field])
   })
@@ -79,6 +92,14 @@ describe('commandOf()', () => {
     expect(commandOf(specOf(form, defaults))).toBe('bulkhead run -it nginx:1.27')
     expect(commandOf(specOf({ ...form, terminal: false, autoRemove: true }, defaults))).toBe(
       'bulkhead run -d --rm nginx:1.27',
+    )
+  })
+  it('publishes ports, or leaves the network out', () => {
+    expect(commandOf(specOf({ ...form, ports: '8080:80 53/udp' }, defaults))).toBe(
+      'bulkhead run -it -p 8080:80 -p 53/udp nginx:1.27',
+    )
+    expect(commandOf(specOf({ ...form, network: false }, defaults))).toBe(
+      'bulkhead run -it --network none nginx:1.27',
     )
   })
   it('quotes for the shell', () => {

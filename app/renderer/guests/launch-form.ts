@@ -3,6 +3,7 @@
 import type { ImageDetails, ParamsOf } from '../../../core/api/methods.ts'
 import { text } from '../text/en.ts'
 import { shortReference } from '../text/units.ts'
+import { parsePorts, portOption } from './published-ports.ts'
 import { joinWords, quoteWord, splitWords } from './shell-words.ts'
 
 export interface Variable {
@@ -20,6 +21,9 @@ export interface LaunchForm {
   readonly vcpus: string
   readonly terminal: boolean
   readonly autoRemove: boolean
+  readonly network: boolean
+  /** As typed: `8080:80 5353:53/udp`. */
+  readonly ports: string
 }
 
 /** What of an image's configuration the form is prefilled with, and compared to. */
@@ -36,6 +40,8 @@ export const emptyForm: LaunchForm = {
   vcpus: '1',
   terminal: true,
   autoRemove: false,
+  network: true,
+  ports: '',
 }
 
 /** The form after an image was chosen: what the image says, with what the person set about the machine kept. */
@@ -52,7 +58,9 @@ export function prefilled(form: LaunchForm, image: string, defaults: ImageDefaul
 }
 
 export type Problems = {
-  readonly [K in 'image' | 'name' | 'command' | 'variables' | 'memoryMiB' | 'vcpus']?: string | undefined
+  readonly [K in 'image' | 'name' | 'command' | 'variables' | 'memoryMiB' | 'vcpus' | 'ports']?:
+    | string
+    | undefined
 }
 
 /** What is wrong with each field; an empty object where the form can be sent. The core host checks again. */
@@ -67,6 +75,7 @@ export function problemsOf(form: LaunchForm): Problems {
     variables: form.variables.every((one) => isBlank(one) || isVariable(one)) ? undefined : problems.variable,
     memoryMiB: isWithin(form.memoryMiB, 64, 1048576) ? undefined : problems.memory,
     vcpus: isWithin(form.vcpus, 1, 128) ? undefined : problems.vcpus,
+    ports: !form.network || parsePorts(form.ports) !== undefined ? undefined : problems.ports,
   }
   return Object.fromEntries(Object.entries(found).filter(([, problem]) => problem !== undefined))
 }
@@ -80,12 +89,14 @@ export function specOf(form: LaunchForm, defaults: ImageDefaults): ParamsOf<'gue
     .filter((one) => !isBlank(one))
     .map(({ name, value }) => `${name}=${value}`)
     .filter((assignment) => !known.has(assignment))
+  const ports = parsePorts(form.ports) ?? []
   return {
     image: form.image,
     ...(form.name === '' ? {} : { name: form.name }),
     memoryMiB: Number(form.memoryMiB),
     vcpus: Number(form.vcpus),
     autoRemove: form.autoRemove,
+    ...(form.network ? (ports.length === 0 ? {} : { network: { ports } }) : { network: { kind: 'none' } }),
     process: {
       ...(isOwnCommand ? {} : { command: [...words] }),
       env,
@@ -97,7 +108,7 @@ export function specOf(form: LaunchForm, defaults: ImageDefaults): ParamsOf<'gue
 
 /** The same launch from a shell. */
 export function commandOf(spec: ParamsOf<'guests.create'>): string {
-  const { process, memoryMiB, vcpus } = spec
+  const { process, memoryMiB, vcpus, network } = spec
   const options = [
     process?.terminal ? '-it' : '-d',
     spec.autoRemove ? '--rm' : undefined,
@@ -105,6 +116,8 @@ export function commandOf(spec: ParamsOf<'guests.create'>): string {
     ...(process?.env ?? []).map((assignment) => `-e ${quoteWord(assignment)}`),
     memoryMiB === undefined || memoryMiB === 512 ? undefined : `-m ${memoryMiB}m`,
     vcpus === undefined || vcpus === 1 ? undefined : `--cpus ${vcpus}`,
+    network?.kind === 'none' ? '--network none' : undefined,
+    ...(network?.ports ?? []).map(portOption),
   ].filter((option) => option !== undefined)
   const image = spec.image === '' ? 'IMAGE' : quoteWord(shortReference(spec.image))
   const command = process?.command === undefined ? [] : [joinWords(process.command)]

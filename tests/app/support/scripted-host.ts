@@ -204,7 +204,15 @@ export class ScriptedHost implements AsyncDisposable {
         return {
           ...summary,
           hostname: summary.name,
-          network: { kind: 'none', guests: false, ports: [], policy: [] },
+          network: {
+            kind: 'nat',
+            mac: '00:16:3e:3b:1c:5c',
+            ipv4: '10.75.92.31',
+            ipv6: 'fdd4:1476:6c7e::a4b:5c1f',
+            guests: true,
+            ports: summary.ports,
+            policy: [],
+          },
           readOnlyRoot: false,
           labels: {},
           process: {
