@@ -19,6 +19,8 @@ export interface FrameTap {
     payloadOffset: number,
     payloadBytes: number,
   ): void
+  /** The guest is gone, or has been seen enough: what waits is written and the capture leaves the port. */
+  end(): void
 }
 
 export interface GuestPortOptions {

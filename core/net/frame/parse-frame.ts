@@ -1,6 +1,7 @@
 // Reads a frame's headers into the reused `Frame` and refuses what contradicts itself, before anybody else looks at it:
 // every length that a header claims is compared with what was received, and a virtio-net header that lies ends here.
 // IPv4: RFC 791 §3.1, RFC 1122 §3.2.1. IPv6: RFC 8200 §3–4, RFC 5095 (routing headers), RFC 6946 (atomic fragments).
+import { isMappedWords } from '../../sys/socket-address.ts'
 import { MAPPED_PREFIX } from '../address.ts'
 import { fold, internetSum } from './checksum.ts'
 import type { DropReason } from './drop-reason.ts'
@@ -126,6 +127,8 @@ function parseIpv6(frame: Frame, lengthBytes: number): DropReason | undefined {
   frame.destination1 = view.getInt32(NETWORK + 28)
   frame.destination2 = view.getInt32(NETWORK + 32)
   frame.destination3 = view.getInt32(NETWORK + 36)
+  // Careful: these words mean IPv4 everywhere behind this line. On the wire nobody has such an address (RFC 4291 §2.5.5.2).
+  if (isMappedWords(frame.destination0, frame.destination1, frame.destination2)) return 'closed-range'
   const dropped = skipExtensionHeaders(frame, view.getUint8(NETWORK + 6))
   if (dropped !== undefined) return dropped
   return frame.isFragment || hasTransportHeader(frame) ? undefined : 'malformed'

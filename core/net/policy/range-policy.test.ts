@@ -2,6 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type AddressWords, formatAddress, parseAddress } from '../address.ts'
 import type { PolicyRule } from '../engine/messages.ts'
+import { Frame } from '../frame/frame.ts'
+import { ETHER_IPV6, ETHER_TYPE, NETWORK, PROTOCOL_UDP } from '../frame/layout.ts'
+import { parseFrame } from '../frame/parse-frame.ts'
 import { defaultSettings } from '../settings.ts'
 import { addressNumber, addressWords } from './address-range.ts'
 import { alwaysClosed } from './closed-ranges.ts'
@@ -85,6 +88,20 @@ describe('closed ranges', () => {
     '2001:db8:1::8',
   ])('%s is open', (address) => {
     expect(ask(policy, address)).toBe('allowed')
+  })
+})
+
+describe('IPv4 in IPv6 on the wire', () => {
+  it('is closed before anybody takes it for IPv4', () => {
+    const frame = new Frame()
+    frame.buffer.view.setUint16(ETHER_TYPE, ETHER_IPV6)
+    // Version 6, 8 bytes of UDP, to ::ffff:192.0.2.1.
+    frame.buffer.bytes.set([0x60, 0, 0, 0, 0, 8, PROTOCOL_UDP, 64], NETWORK)
+    frame.buffer.bytes.set([0xfd, 0xd4, 0x14, 0x76, 0x6c, 0x7e], NETWORK + 8)
+    frame.buffer.bytes.set([0, 0, 0xff, 0xff, 192, 0, 2, 1], NETWORK + 32)
+    expect(parseFrame(frame, NETWORK + 48)).toBe('closed-range')
+    frame.buffer.bytes.set([0x20, 1], NETWORK + 24)
+    expect(parseFrame(frame, NETWORK + 48)).toBeUndefined()
   })
 })
 
