@@ -97,6 +97,7 @@ describe('IPv4 in IPv6 on the wire', () => {
     frame.buffer.view.setUint16(ETHER_TYPE, ETHER_IPV6)
     // Version 6, 8 bytes of UDP, to ::ffff:192.0.2.1.
     frame.buffer.bytes.set([0x60, 0, 0, 0, 0, 8, PROTOCOL_UDP, 64], NETWORK)
+    frame.buffer.view.setUint16(NETWORK + 44, 8)
     frame.buffer.bytes.set([0xfd, 0xd4, 0x14, 0x76, 0x6c, 0x7e], NETWORK + 8)
     frame.buffer.bytes.set([0, 0, 0xff, 0xff, 192, 0, 2, 1], NETWORK + 32)
     expect(parseFrame(frame, NETWORK + 48)).toBe('closed-range')
