@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { DescriptorChannel, MAX_MESSAGE_BYTES } from './descriptor-channel.ts'
 import { closeAll, sendWithDescriptors } from './descriptor-passing.ts'
 import { EventCounter } from './event-counter.ts'
+import { FileDescriptor } from './file-descriptor.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { closeDescriptor } from './socket.ts'
 import { makeSocketPair } from './socket-pair.ts'
@@ -24,7 +25,7 @@ function listen(fd: number, onMessage?: () => void): Heard {
   const messages: { text: string; fds: readonly number[] }[] = []
   const closed = Promise.withResolvers<Error | undefined>()
   const waiting: { wanted: number; resolve: () => void }[] = []
-  const channel = new DescriptorChannel(fd, {
+  const channel = new DescriptorChannel(new FileDescriptor(fd), {
     message: (payload, fds) => {
       messages.push({ text: Buffer.from(payload).toString(), fds })
       for (const { wanted, resolve } of waiting) if (messages.length >= wanted) resolve()

@@ -4,7 +4,7 @@ import koffi, { type node } from 'koffi'
 import { BulkheadError } from '../errors.ts'
 import { closeAll, receiveWithDescriptors, sendWithDescriptors } from './descriptor-passing.ts'
 import { EAGAIN } from './errno.ts'
-import { FileDescriptor } from './file-descriptor.ts'
+import type { FileDescriptor } from './file-descriptor.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { SystemError } from './system-error.ts'
 import { duplicateDescriptor } from './unix-socket.ts'
@@ -46,11 +46,11 @@ export class DescriptorChannel implements Disposable {
   #isWatchingRoom = false
   #isClosed = false
 
-  /** Takes the connected, non-blocking socket `fd` over. */
-  constructor(fd: number, listener: ChannelListener) {
-    this.#socket = new FileDescriptor(fd)
+  /** Takes a connected, non-blocking socket over. */
+  constructor(socket: FileDescriptor, listener: ChannelListener) {
+    this.#socket = socket
     this.#listener = listener
-    this.#poll = koffi.node.poll(fd, { readable: true }, this.#onEvents)
+    this.#poll = koffi.node.poll(socket.fd, { readable: true }, this.#onEvents)
   }
 
   get isClosed(): boolean {

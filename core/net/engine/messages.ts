@@ -14,7 +14,10 @@ export interface PolicyRule {
   readonly ports?: readonly [first: number, last: number]
 }
 
-/** A guest's wire. Comes with one descriptor: of its packet socket or its TAP, with virtio-net headers switched on. */
+/**
+ * A guest's wire. Comes with one descriptor, of its packet socket or its TAP with virtio-net headers switched on; with none
+ * where `ready` named the guest: then its wire and its flows stay, and what it may do is as this message says.
+ */
 export interface GuestMessage {
   readonly type: 'guest'
   readonly id: string
@@ -55,6 +58,7 @@ export type ToEngine =
   | { readonly type: 'guest-gone'; readonly id: string }
   | ForwardMessage
   | (Omit<ForwardMessage, 'type'> & { readonly type: 'forward-gone' })
+  /** All was sent: of what the engine had before, what was not named again goes. */
   | { readonly type: 'synced' }
   | { readonly type: 'end' }
   | ({ readonly type: 'call'; readonly call: number } & EngineCall)
@@ -82,6 +86,8 @@ export type FromEngine =
       readonly guests: readonly string[]
       readonly forwards: readonly Omit<ForwardMessage, 'type'>[]
     }
+  /** A piece of a result that is a list; `result` follows the last with what is left of it. */
+  | { readonly type: 'part'; readonly call: number; readonly items: readonly unknown[] }
   | { readonly type: 'result'; readonly call: number; readonly result: unknown }
   | {
       readonly type: 'error'
