@@ -58,6 +58,11 @@ export class ErrorQueue {
 
   readonly #block = new PinnedBuffer(CONTROL_AT + CONTROL_BYTES)
 
+  /** After `take()` of a ping socket: the sequence number of the echo request, which its payload begins with (icmp(7)). */
+  get quotedSequence(): number {
+    return this.payloadBytes >= 8 ? this.#block.view.getUint16(PAYLOAD_AT + 6) : 0
+  }
+
   constructor() {
     this.#setWide(0, this.#block.at(NAME_AT, NAME_BYTES))
     this.#setWide(16, this.#block.at(PART_AT, 16))

@@ -18,7 +18,6 @@ export const DHCP_CLIENT_PORT = 68
 const OPERATION = 0
 const HARDWARE_TYPE = 1
 const HARDWARE_BYTES = 2
-const TRANSACTION = 4
 const FLAGS = 10
 const CLIENT_ADDRESS = 12
 const YOUR_ADDRESS = 16

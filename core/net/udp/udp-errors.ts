@@ -5,10 +5,10 @@ import { ErrorQueue, ORIGIN_ICMP, ORIGIN_ICMPV6 } from '../../sys/error-queue.ts
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { socketName, socketOption } from '../../sys/socket.ts'
 import { readSocketAddress, SocketAddress } from '../../sys/socket-address.ts'
-import type { GatewayIdentity } from '../gateway/gateway-identity.ts'
 import { icmpErrorOfErrno } from '../icmp/errno-errors.ts'
 import type { IcmpErrorSender } from '../icmp/icmp-error-sender.ts'
 import { ICMP_TOO_BIG_CODE, ICMP_UNREACHABLE, ICMPV6_TOO_BIG } from '../icmp/icmp-layout.ts'
+import { mayBeNamed } from '../icmp/offender.ts'
 import type { UdpFlow } from './udp-flow.ts'
 
 const IPPROTO_IP = 0
@@ -17,17 +17,14 @@ const IPPROTO_IPV6 = 41
 const IPV6_MTU = 24
 /** More in one go is a flood: the rest is read at the next event. */
 const ERRORS_AT_ONCE = 32
-const LOOPBACK_BYTE = 127
 
 export class UdpErrors {
-  readonly #gateway: GatewayIdentity
   readonly #icmp: IcmpErrorSender
   readonly #queue = new ErrorQueue()
   readonly #nameBytes = new PinnedBuffer(32)
   readonly #local = new SocketAddress()
 
-  constructor(gateway: GatewayIdentity, icmp: IcmpErrorSender) {
-    this.#gateway = gateway
+  constructor(icmp: IcmpErrorSender) {
     this.#icmp = icmp
   }
 
@@ -87,9 +84,7 @@ export class UdpErrors {
   #isForeignOffender(flow: UdpFlow): boolean {
     const { offender, hasOffender } = this.#queue
     if (!hasOffender) return false
-    if (flow.isIpv6) {
-      if (offender.word0 === 0 || offender.word0 >>> 22 === 0xfe80 >>> 6) return false
-    } else if (offender.word3 >>> 24 === LOOPBACK_BYTE || offender.word3 === 0) return false
+    if (!mayBeNamed(flow.isIpv6, offender)) return false
     if (socketName(flow.fd, this.#nameBytes) < 0 || !readSocketAddress(this.#nameBytes, this.#local))
       return false
     const { word0, word1, word2, word3 } = this.#local

@@ -80,7 +80,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
     this.#gateway = options.gateway
     this.#icmp = options.icmp
     const writer = new DatagramWriter(context.transmit, options.gateway.mac)
-    this.#errors = new UdpErrors(options.gateway, options.icmp)
+    this.#errors = new UdpErrors(options.icmp)
     this.#input = new UdpInput(writer)
     this.#output = new UdpOutput(context, this.#errors)
     this.#forwards = new UdpForwards(context, options.gateway, this.#input, {
