@@ -1,0 +1,327 @@
+// The packet path as a whole: guests with their devices, the protocols, the gateway, and what the control thread asks of
+// them. It knows no thread and no message port: the engine's packet thread drives it, and so do tests.
+import { ECONNREFUSED } from '../../sys/errno.ts'
+import { closeDescriptor } from '../../sys/socket.ts'
+import { makeSocketPair } from '../../sys/socket-pair.ts'
+import { SystemError } from '../../sys/system-error.ts'
+import { MAPPED_PREFIX, parseAddress } from '../address.ts'
+import type { FrameDevice } from '../device/frame-device.ts'
+import { PacketFrameDevice } from '../device/packet-device.ts'
+import { TapFrameDevice } from '../device/tap-device.ts'
+import type { EngineFlow, EngineStats, GuestMessage } from '../engine/messages.ts'
+import { NetError } from '../errors.ts'
+import { TokenBucket } from '../flow/rate-limit.ts'
+import { Reassembly } from '../fragments/reassembly.ts'
+import { Frame } from '../frame/frame.ts'
+import { type GatewayIdentity, gatewayIdentity, parseMac } from '../gateway/gateway-identity.ts'
+import { type FrameTap, GuestPort } from '../guest-port.ts'
+import { IcmpErrorSender } from '../icmp/icmp-error-sender.ts'
+import { compilePeerPolicy, compilePolicy } from '../policy/range-policy.ts'
+import type { NetworkSettings } from '../settings.ts'
+import { GuestSwitch } from '../switch/guest-switch.ts'
+import { KernelStreamSockets } from '../tcp/kernel-stream-sockets.ts'
+import type { StreamSockets } from '../tcp/stream-sockets.ts'
+import { TcpStack } from '../tcp/tcp-stack.ts'
+import { UdpFlows } from '../udp/udp-flows.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { engineFlow, type FlowSources, guestStats } from './engine-reports.ts'
+import { GatewayWire } from './gateway-wire.ts'
+import type { PacketLoop } from './packet-loop.ts'
+import { PortReader, type PortReaderOwner } from './port-reader.ts'
+import { tellTooBig } from './too-big.ts'
+
+const DNS_PORT = 53
+/** Connections of the host's own get a source port of this range, as its kernel would take one (ip(7)). */
+const FIRST_EPHEMERAL_PORT = 32_768
+const EPHEMERAL_PORTS = 28_232
+
+/** What the packet path needs of its surroundings. Nothing here may throw. */
+export interface EngineServices {
+  /** A question to the gateway's port 53; `PacketEngine.answerDns()` takes the answer. */
+  dns(guest: string, guestPort: number, isIpv6: boolean, question: Uint8Array): void
+  /** A connection to the gateway's port 53: one end of a socket pair, the callee's. */
+  dnsStream(guest: string, fd: number): void
+  /** The guest's device is gone; the guest has been removed. */
+  deviceLost(guest: string, reason: string): void
+  /** For the log: seldom. */
+  log(message: string): void
+}
+
+export interface PacketEngineOptions {
+  readonly loop: PacketLoop
+  readonly settings: NetworkSettings
+  readonly services: EngineServices
+  /** Raw sockets for ICMP and ICMPv6, where the core host could open them. */
+  readonly rawIcmp?: { readonly ipv4?: number | undefined; readonly ipv6?: number | undefined }
+  /** What the host calls its own, addresses and ranges: closed to guests. */
+  readonly hostAddresses?: readonly string[]
+  readonly sockets?: StreamSockets
+  /** Puts something around a guest's device: tests have bad wires. */
+  readonly wrapDevice?: (device: FrameDevice, guest: GuestMessage) => FrameDevice
+}
+
+/** A guest, with what belongs to it. */
+interface Guest {
+  readonly message: GuestMessage
+  readonly port: GuestPort
+  readonly reader: PortReader
+}
+
+export class PacketEngine implements PortReaderOwner, Disposable {
+  readonly loop: PacketLoop
+  readonly framesPerTurn: number
+  readonly frame = new Frame()
+  readonly #options: PacketEngineOptions
+  readonly #gateway: GatewayIdentity
+  readonly #icmp: IcmpErrorSender
+  readonly #reassembly: Reassembly
+  readonly #wire: GatewayWire
+  readonly #switch: GuestSwitch
+  readonly #tcp: TcpStack
+  readonly #udp: UdpFlows
+  readonly #dispatcher: Dispatcher
+  readonly #guests = new Map<string, Guest>()
+  readonly #defectLog = new TokenBucket(1, 1)
+  #hostAddresses: readonly string[]
+  #lastIndex = 0
+
+  /** Throws NetError where the settings make no sense. */
+  constructor(options: PacketEngineOptions) {
+    const { loop, settings, services } = options
+    const { limits } = settings
+    this.#options = options
+    this.loop = loop
+    this.framesPerTurn = limits.framesPerTurn
+    this.#hostAddresses = options.hostAddresses ?? []
+    this.#gateway = gatewayIdentity(settings)
+    const gateway = this.#gateway
+    this.#icmp = new IcmpErrorSender(loop, gateway, limits.icmpErrorsPerSecond)
+    const icmp = this.#icmp
+    this.#reassembly = new Reassembly(loop, limits, icmp)
+    this.#wire = new GatewayWire({
+      context: loop,
+      gateway,
+      zone: settings.zone,
+      echoesPerSecond: limits.echoesPerSecond,
+    })
+    this.#switch = new GuestSwitch(loop, gateway, icmp)
+    this.#tcp = new TcpStack(loop, {
+      sockets: options.sockets ?? new KernelStreamSockets(),
+      limits,
+      gateway,
+      icmp,
+      localService: (port, remotePort) => this.#localService(port, remotePort),
+    })
+    this.#udp = new UdpFlows(loop, {
+      limits,
+      gateway,
+      icmp,
+      services: {
+        dns: (port, guestPort, question, isIpv6) => services.dns(port.id, guestPort, isIpv6, question),
+        dhcp: (port, frame) => this.#wire.dhcp(port, frame),
+      },
+    })
+    this.#dispatcher = new Dispatcher({
+      gateway,
+      wire: this.#wire,
+      guestSwitch: this.#switch,
+      reassembly: this.#reassembly,
+      icmp,
+      tcp: this.#tcp,
+      udp: this.#udp,
+      ping: this.#udp,
+      tooBig: (port, frame) => tellTooBig(this.#tcp, port, frame),
+    })
+  }
+
+  /** The ids of the guests that it carries. */
+  get guests(): readonly string[] {
+    return [...this.#guests.keys()]
+  }
+
+  /**
+   * A guest comes with its device, `fd`, which is the engine's from now on. One of the same id that is here already is let
+   * go first. Throws NetError, and closes `fd` then.
+   */
+  addGuest(message: GuestMessage, fd: number): void {
+    this.removeGuest(message.id)
+    const plain = message.device === 'tap' ? new TapFrameDevice(fd) : new PacketFrameDevice(fd)
+    const device = this.#options.wrapDevice?.(plain, message) ?? plain
+    try {
+      const { limits } = this.#options.settings
+      const port = new GuestPort({
+        index: ++this.#lastIndex,
+        id: message.id,
+        name: message.name,
+        mac: parseMac(message.mac),
+        ipv4: parseAddress(message.ipv4),
+        ipv6: parseAddress(message.ipv6),
+        mtu: message.mtu,
+        configuration: message.configuration,
+        mayMeetGuests: message.guests,
+        policy: this.#policyOf(message),
+        device,
+        inFlightLimitBytes: message.device === 'tap' ? limits.tapInFlightBytes : limits.vifInFlightBytes,
+      })
+      port.peerPolicy = peerPolicyOf(message)
+      const reader = new PortReader(port, this)
+      this.#guests.set(message.id, { message, port, reader })
+      this.#switch.add(port)
+      this.#wire.add(port, message.search)
+    } catch (error) {
+      device.close()
+      throw error
+    }
+  }
+
+  /** What the guest may do has changed; its wire, its addresses and its flows stay. Throws NetError. */
+  updateGuest(message: GuestMessage): void {
+    const guest = this.#guest(message.id)
+    guest.port.policy = this.#policyOf(message)
+    guest.port.peerPolicy = peerPolicyOf(message)
+    guest.port.mayMeetGuests = message.guests
+    this.#guests.set(message.id, { ...guest, message: { ...guest.message, policy: message.policy } })
+  }
+
+  /** Lets everything of the guest go, its device too. Does nothing where there is none. */
+  removeGuest(id: string): void {
+    const guest = this.#guests.get(id)
+    if (guest === undefined) return
+    this.#guests.delete(id)
+    const { port, reader } = guest
+    port.isGone = true
+    port.capture = undefined
+    this.#switch.remove(port)
+    this.#tcp.portGone(port)
+    this.#udp.portGone(port)
+    this.#reassembly.portGone(port)
+    this.#wire.portGone(port)
+    this.#icmp.portGone(port)
+    reader.close()
+  }
+
+  /** What the host calls its own has changed: new flows are judged by it. */
+  setHostAddresses(addresses: readonly string[]): void {
+    this.#hostAddresses = addresses
+    for (const { port, message } of this.#guests.values()) port.policy = this.#policyOf(message)
+  }
+
+  /**
+   * Joins a connected socket, which is the engine's from now on, to a TCP port of the guest. `done` is told once whether
+   * the guest took the connection. Throws NetError `net.no-guest`, and leaves the descriptor alone then.
+   */
+  connect(id: string, guestPort: number, fd: number, done: (accepted: boolean) => void): void {
+    const { port } = this.#guest(id)
+    const remotePort = FIRST_EPHEMERAL_PORT + Math.floor(Math.random() * EPHEMERAL_PORTS)
+    this.#tcp.openInbound(port, fd, 0, 0, MAPPED_PREFIX, this.#gateway.ipv4, remotePort, guestPort, done)
+  }
+
+  /** The answer to a question of `EngineServices.dns()`. Does nothing where the guest has gone. */
+  answerDns(id: string, guestPort: number, isIpv6: boolean, answer: Uint8Array): void {
+    const guest = this.#guests.get(id)
+    if (guest !== undefined) this.#udp.answerFromGateway(guest.port, isIpv6, guestPort, answer)
+  }
+
+  /** Shows all frames of the guest to `tap` from now on. Throws NetError `net.no-guest`, `net.capture`. */
+  startCapture(id: string, tap: FrameTap): void {
+    const { port } = this.#guest(id)
+    if (port.capture !== undefined)
+      throw new NetError(
+        'net.capture',
+        `Cannot capture the network of guest "${port.name}": it is captured already`,
+      )
+    port.capture = tap
+  }
+
+  /** Ends this capture; does nothing where it has ended or the guest is gone. */
+  stopCapture(id: string, tap: FrameTap): void {
+    const guest = this.#guests.get(id)
+    if (guest?.port.capture === tap) guest.port.capture = undefined
+  }
+
+  stats(): Pick<EngineStats, 'guests' | 'flows' | 'poolBytes'> {
+    for (const { reader } of this.#guests.values()) reader.countOverruns()
+    const sources = this.#sources
+    return {
+      guests: [...this.#guests.values()].map(({ port }) => guestStats(port, sources)),
+      flows: sources.tcp.flowCount + sources.udp.flowCount + sources.ping.flowCount,
+      poolBytes: this.#tcp.poolBytes,
+    }
+  }
+
+  /** The flows of one guest or of all. Throws NetError `net.no-guest`. */
+  flows(id?: string): EngineFlow[] {
+    const only = id === undefined ? undefined : this.#guest(id).port
+    const { tcp, udp, ping } = this.#sources
+    const flows: EngineFlow[] = []
+    for (const source of [tcp, udp, ping])
+      for (const report of source.reports())
+        if (only === undefined || report.port === only) flows.push(engineFlow(report, this.loop.nowMs))
+    return flows
+  }
+
+  /** Of PortReader: a frame is in `frame`. */
+  handle(port: GuestPort, lengthBytes: number): void {
+    try {
+      this.#dispatcher.frame(port, this.frame, lengthBytes)
+    } catch (error) {
+      // A defect of ours: this frame is lost, and nothing else.
+      port.drop('internal')
+      this.reportDefect(error)
+    }
+  }
+
+  hasRoom(port: GuestPort): void {
+    this.#tcp.portWritable(port)
+  }
+
+  lost(port: GuestPort, reason: string): void {
+    this.removeGuest(port.id)
+    this.#options.services.deviceLost(port.id, reason)
+  }
+
+  /** Logs what should not have been thrown, at most once a second. */
+  reportDefect(error: unknown): void {
+    if (!this.#defectLog.take(this.loop.nowMs)) return
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#options.services.log(`A defect of the network engine cost a frame: ${text}`)
+  }
+
+  /** Lets all guests go. */
+  [Symbol.dispose](): void {
+    for (const id of this.guests) this.removeGuest(id)
+  }
+
+  get #sources(): FlowSources {
+    return { tcp: this.#tcp, udp: this.#udp, ping: this.#udp }
+  }
+
+  #guest(id: string): Guest {
+    const guest = this.#guests.get(id)
+    if (guest !== undefined) return guest
+    throw new NetError(
+      'net.no-guest',
+      `Cannot find the network of guest "${id}": the engine does not carry it`,
+    )
+  }
+
+  #policyOf(message: GuestMessage): ReturnType<typeof compilePolicy> {
+    return compilePolicy(message.policy, this.#hostAddresses, this.#options.settings)
+  }
+
+  #localService(port: GuestPort, remotePort: number): number {
+    if (remotePort !== DNS_PORT) return -ECONNREFUSED
+    try {
+      const [near, far] = makeSocketPair()
+      this.#options.services.dnsStream(port.id, far)
+      return near
+    } catch (error) {
+      if (error instanceof SystemError) return -error.errno
+      throw error
+    }
+  }
+}
+
+function peerPolicyOf(message: GuestMessage): ReturnType<typeof compilePeerPolicy> | undefined {
+  return message.policy.length === 0 ? undefined : compilePeerPolicy(message.policy)
+}
