@@ -2,7 +2,6 @@
 // sees it, and its checksum ended. It hangs on the guest's port until it ends. docs/networking.md.
 import { EPIPE } from '../../sys/errno.ts'
 import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
-import { closeDescriptor } from '../../sys/socket.ts'
 import { NetError } from '../errors.ts'
 import { DROP } from '../frame/drop-reason.ts'
 import {
@@ -53,23 +52,20 @@ const COMMENT =
   'Frames as they pass between the guest and Bulkhead. With segmentation offload one frame holds up to 64 KiB, which a network card would cut into segments. Checksums that were left to offload are filled in.'
 
 /**
- * Captures what passes on `port` from now on. Throws NetError `net.capture` where it is captured already, or where `fd` is
- * nothing to write to; it is closed then too.
+ * Captures what passes on `port` from now on. Throws NetError `net.capture` where it is captured already or `fd` is nothing to
+ * write to, and leaves the descriptor alone then.
  */
 export function startCapture(options: CaptureOptions): PcapngWriter {
-  const { port, fd } = options
+  const { port } = options
+  const cannot = (reason: string, cause?: unknown) =>
+    new NetError('net.capture', `Cannot capture the network of guest "${port.name}": ${reason}`, { cause })
+  if (port.capture !== undefined) throw cannot('it is captured already')
   try {
-    if (port.capture !== undefined)
-      throw new Error('it is captured already, and one capture at a time is what there is')
     const writer = new PcapngWriter(options)
     port.capture = writer
     return writer
   } catch (error) {
-    closeDescriptor(fd)
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new NetError('net.capture', `Cannot capture the traffic of "${port.name}": ${reason}`, {
-      cause: error,
-    })
+    throw cannot(error instanceof Error ? error.message : String(error), error)
   }
 }
 
