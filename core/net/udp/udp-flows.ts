@@ -149,7 +149,6 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
 
   portGone(port: GuestPort): void {
     this.#output.flush()
-    this.#forwards.portGone(port)
     const list = this.#guests.get(port)
     while (list?.oldest !== undefined) this.#close(list.oldest)
     this.#guests.delete(port)
@@ -157,10 +156,10 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
 
   /**
    * Publishes a port: datagrams that reach the bound socket `fd` go to the guest's port, answers back from it. The
-   * descriptor is ours from now on.
+   * descriptor is ours from now on. `portOf` says where the guest is. Throws NetError where it cannot be watched.
    */
-  addForward(port: GuestPort, fd: number, guestPort: number): UdpForward {
-    return this.#forwards.add(port, fd, guestPort)
+  addForward(portOf: () => GuestPort | undefined, fd: number, guestPort: number): UdpForward {
+    return this.#forwards.add(portOf, fd, guestPort)
   }
 
   /** Ends it: its flows are closed, and its descriptor. Does nothing the second time. */

@@ -10,7 +10,8 @@ export interface UdpForwardOwner {
 export class UdpForward implements SocketHandler, TurnTask {
   /** Not used again while the engine runs: part of the key of its clients. */
   readonly index: number
-  readonly port: GuestPort
+  /** The guest's place, while it has one. */
+  readonly portOf: () => GuestPort | undefined
   readonly fd: number
   readonly guestPort: number
   token = 0
@@ -18,10 +19,16 @@ export class UdpForward implements SocketHandler, TurnTask {
   isDue = false
   readonly #owner: UdpForwardOwner
 
-  constructor(owner: UdpForwardOwner, index: number, port: GuestPort, fd: number, guestPort: number) {
+  constructor(
+    owner: UdpForwardOwner,
+    index: number,
+    portOf: () => GuestPort | undefined,
+    fd: number,
+    guestPort: number,
+  ) {
     this.#owner = owner
     this.index = index
-    this.port = port
+    this.portOf = portOf
     this.fd = fd
     this.guestPort = guestPort
   }

@@ -3,9 +3,9 @@
 // The guest sees its clients' own addresses. Only what it could not answer to (the host's loopback) it sees as the gateway.
 import { randomInt } from 'node:crypto'
 import { closeDescriptor, setSocketOption } from '../../sys/socket.ts'
-import type { SocketAddress } from '../../sys/socket-address.ts'
-import { MAPPED_PREFIX } from '../address.ts'
+import { isMappedWords, type SocketAddress } from '../../sys/socket-address.ts'
 import { FlowTable } from '../flow/flow-table.ts'
+import { makeVisible } from '../forwards/visible-client.ts'
 import type { GatewayIdentity } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
@@ -17,7 +17,8 @@ const IPPROTO_IP = 0
 const IP_PKTINFO = 8
 const IPPROTO_IPV6 = 41
 const IPV6_RECVPKTINFO = 49
-const LOOPBACK_BYTE = 127
+/** The ten leading bits of fe80::/10. */
+const LINK_LOCAL_BITS = 0xfe80 >>> 6
 /** Where ports are chosen when the client's own is taken (RFC 6335 §6). */
 const FIRST_DYNAMIC_PORT = 49_152
 const DYNAMIC_PORTS = 16_384
@@ -47,7 +48,6 @@ export class UdpForwards implements UdpForwardOwner {
   readonly #gateway: GatewayIdentity
   readonly #input: UdpInput
   readonly #keeper: UdpFlowKeeper
-  readonly #forwards = new Set<UdpForward>()
   readonly #clients = new FlowTable<UdpClient>()
   readonly #flowOf: (forward: UdpForward, client: SocketAddress, local: SocketAddress) => UdpFlow | undefined
   #nextIndex = 0
@@ -60,28 +60,24 @@ export class UdpForwards implements UdpForwardOwner {
     this.#flowOf = (forward, client, local) => this.#find(forward, client, local)
   }
 
-  add(port: GuestPort, fd: number, guestPort: number): UdpForward {
-    const forward = new UdpForward(this, this.#nextIndex++, port, fd, guestPort)
+  add(portOf: () => GuestPort | undefined, fd: number, guestPort: number): UdpForward {
+    const forward = new UdpForward(this, this.#nextIndex++, portOf, fd, guestPort)
     // One of the two fails, as the socket is of the other family.
     setSocketOption(fd, IPPROTO_IP, IP_PKTINFO, 1)
     setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
     forward.token = this.#context.watcher.watch(fd, forward)
-    this.#forwards.add(forward)
+    // What came before the engine watched makes no event.
+    this.#context.due(forward)
     return forward
   }
 
   remove(forward: UdpForward): void {
     if (forward.isClosed) return
     forward.isClosed = true
-    this.#forwards.delete(forward)
     const ours = [...this.#clients.values()].filter((client) => client.forward === forward)
     for (const { flow } of ours) if (flow !== undefined) this.#keeper.close(flow)
     this.#context.watcher.unwatch(forward.fd, forward.token)
     closeDescriptor(forward.fd)
-  }
-
-  portGone(port: GuestPort): void {
-    for (const forward of [...this.#forwards]) if (forward.port === port) this.remove(forward)
   }
 
   forget(client: UdpClient): void {
@@ -100,35 +96,27 @@ export class UdpForwards implements UdpForwardOwner {
       this.#keeper.used(known.flow)
       return known.flow
     }
+    const guest = forward.portOf()
     // Link-local clients cannot be answered without the number of their interface.
-    const isLinkLocal = word0 >>> 22 === 0xfe80 >>> 6
-    if (port === 0 || isLinkLocal) {
-      forward.port.drop('closed-range')
-      return undefined
-    }
-    if (!this.#keeper.mayOpen(forward.port)) return undefined
+    if (guest === undefined || port === 0 || word0 >>> 22 === LINK_LOCAL_BITS) return undefined
+    if (!this.#keeper.mayOpen(guest)) return undefined
     const entry = new UdpClient(forward, word0, word1, word2, word3, port)
     entry.local0 = local.word0
     entry.local1 = local.word1
     entry.local2 = local.word2
     entry.local3 = local.word3
-    return this.#open(forward, entry)
+    makeVisible(client, this.#gateway)
+    return this.#open(guest, forward, entry, client)
   }
 
-  #open(forward: UdpForward, client: UdpClient): UdpFlow | undefined {
-    const isIpv4 = client.remote0 === 0 && client.remote1 === 0 && client.remote2 === MAPPED_PREFIX
-    const isLoopback = isIpv4
-      ? client.remote3 >>> 24 === LOOPBACK_BYTE
-      : client.remote0 === 0 && client.remote1 === 0 && client.remote2 === 0
-    const { ipv4, ipv6 } = this.#gateway
-    let { remote0, remote1, remote2, remote3 } = client
-    if (isLoopback && isIpv4) remote3 = ipv4
-    else if (isLoopback) [remote0, remote1, remote2, remote3] = ipv6
-    const { port, guestPort } = forward
-    let remotePort = client.remotePort
+  /** `seen` is the client as the guest sees it. */
+  #open(port: GuestPort, forward: UdpForward, client: UdpClient, seen: SocketAddress): UdpFlow | undefined {
+    const { word0, word1, word2, word3 } = seen
+    const { guestPort } = forward
+    let remotePort = seen.port
     for (
       let tries = 0;
-      this.#keeper.isTaken(port, remote0, remote1, remote2, remote3, guestPort, remotePort);
+      this.#keeper.isTaken(port, word0, word1, word2, word3, guestPort, remotePort);
       tries++
     ) {
       if (tries === PORT_TRIES) {
@@ -140,13 +128,13 @@ export class UdpForwards implements UdpForwardOwner {
     const flow = new UdpFlow(
       this.#keeper.owner,
       port,
-      remote0,
-      remote1,
-      remote2,
-      remote3,
+      word0,
+      word1,
+      word2,
+      word3,
       guestPort,
       remotePort,
-      !isIpv4,
+      !isMappedWords(word0, word1, word2),
       forward.fd,
       this.#context.nowMs,
       client,
