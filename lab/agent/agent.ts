@@ -9,7 +9,14 @@ import { ControlPort } from './control-port.ts'
 import { mountCoreDisk, unmountCoreDisk } from './core-disk.ts'
 import { CoreSupervisor } from './core-supervisor.ts'
 import { serveOperation } from './operation.ts'
-import { agentTcpPort, type ControlRequest, type OperationRequest, type SettleRequest } from './protocol.ts'
+import { servePort } from './port-relay.ts'
+import {
+  agentTcpPort,
+  type ConnectRequest,
+  type ControlRequest,
+  type OperationRequest,
+  type SettleRequest,
+} from './protocol.ts'
 
 const run = promisify(execFile)
 const stateFolder = '/mnt/state'
@@ -19,7 +26,7 @@ const port = new ControlPort()
 const core = new CoreSupervisor((status) => port.send({ event: 'core', status }))
 let token: string | undefined
 
-const server = createServer({ noDelay: true }, (connection) => accept(connection))
+const server = createServer({ noDelay: true, allowHalfOpen: true }, (connection) => accept(connection))
 server.listen(agentTcpPort, '0.0.0.0', () => port.send({ event: 'ready' }))
 
 await port.receive((line) => {
@@ -71,6 +78,8 @@ async function settle(request: SettleRequest): Promise<void> {
 function accept(connection: Socket): void {
   let pending = Buffer.alloc(0)
   connection.on('error', () => connection.destroy())
+  const endToo = () => connection.end()
+  connection.on('end', endToo)
   const onData = (chunk: Buffer) => {
     pending = Buffer.concat([pending, chunk])
     const first = pending.indexOf('\n')
@@ -82,8 +91,12 @@ function accept(connection: Socket): void {
     connection.off('data', onData)
     if (!isToken(pending.toString('latin1', 0, first))) return void connection.destroy()
     try {
-      const request = JSON.parse(pending.toString('utf8', first + 1, second)) as OperationRequest
-      serveOperation(connection, request, pending.subarray(second + 1))
+      const request = JSON.parse(pending.toString('utf8', first + 1, second)) as
+        | OperationRequest
+        | ConnectRequest
+      const early = pending.subarray(second + 1)
+      if (request.verb === 'connect') servePort(connection.off('end', endToo), request, early)
+      else serveOperation(connection, request, early)
     } catch {
       connection.destroy()
     }

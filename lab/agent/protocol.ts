@@ -10,6 +10,9 @@ export const controlPortName = 'bulkhead.lab'
 export const maxFrameBytes = 64 * 1024
 const headerBytes = 5
 
+/** The only kind of frame where datagrams are carried. */
+export const datagramFrame = 0
+
 /** Kinds of frames toward the agent. */
 export const toAgent = { stdin: 0, stdinEnd: 1, signal: 2, resize: 3 } as const
 /** Kinds of frames from the agent; `exit` and `failure` end the operation and carry JSON. */
@@ -74,6 +77,14 @@ export interface ExecRequest {
   readonly cwd?: string
   /** With it the program runs on a terminal, and all of its output is `stdout`. */
   readonly terminal?: TerminalSize
+}
+
+/** Joins the connection to a port of dom0: after the request line TCP goes as it is, UDP as frames of a datagram each. */
+export interface ConnectRequest {
+  readonly verb: 'connect'
+  readonly protocol: 'tcp' | 'udp'
+  readonly address: string
+  readonly port: number
 }
 
 export type OperationRequest =

@@ -5,6 +5,7 @@ import type { CoreRequest, CoreStatus, OperationRequest } from '../agent/protoco
 import type { MachineOptions } from '../qemu/command-line.ts'
 import type { Snapshot } from '../snapshot.ts'
 import type { LabFiles } from './lab-files.ts'
+import type { PublishedHere } from './published-ports.ts'
 
 export interface DaemonConfig {
   readonly name: string
@@ -37,6 +38,8 @@ export interface LabStatus {
   readonly coreImage: string
   readonly coreSocket: string
   readonly forwards: readonly Forward[]
+  /** Ports that guests publish, as they can be reached on this machine. */
+  readonly published: readonly PublishedHere[]
 }
 
 export interface Forward {

@@ -5,9 +5,12 @@ import { EventEmitter, once } from 'node:events'
 import { agentTcpPort, coreTcpPort } from '../agent/protocol.ts'
 import { LabError } from '../errors.ts'
 import { consoleTail, Machine } from '../qemu/machine.ts'
+import { followPorts } from './core-ports.ts'
+import { connectToDom0 } from './dom0-connection.ts'
 import { LabCore } from './lab-core.ts'
 import type { DaemonConfig, LabState, LabStatus } from './messages.ts'
 import { PortForwards } from './port-forwards.ts'
+import { PublishedPorts } from './published-ports.ts'
 
 const poweroffTimeoutMs = 60_000
 
@@ -22,6 +25,8 @@ interface Settled {
   readonly forwards: PortForwards
   readonly agentPort: number
   readonly core: LabCore
+  /** Of guests, as far as they can be reached on this machine. */
+  readonly published: PublishedPorts
 }
 
 export class RunningLab extends EventEmitter<RunningLabEvents> {
@@ -29,6 +34,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   readonly agentToken = randomBytes(32).toString('hex')
   readonly coreToken: string
   readonly #startedAt = new Date()
+  readonly #stopping = new AbortController()
   /** There from the start of QEMU, so that its console can be seen and its process ended. */
   #machine: Machine | undefined
   #settled: Settled | undefined
@@ -75,6 +81,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       coreImage: this.#settled?.core.image ?? coreImage,
       coreSocket: files.coreSocket,
       forwards: this.#settled?.forwards.list() ?? [],
+      published: this.#settled?.published.list() ?? [],
     }
   }
 
@@ -87,10 +94,12 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   /** Brings the machine up; the outcome is told through `whenReady`. */
   async start(): Promise<void> {
     try {
-      const { core } = await this.#restore()
+      const { core, published } = await this.#restore()
       if (this.config.runsCore) {
         this.#progress('waiting for the core host in dom0 to answer')
         await core.awaitAnswer()
+        // A machine that is to be saved must not remember a connection.
+        if (!this.config.isRamShared) this.#follow(core, published)
       }
       this.#state = 'ready'
       this.#detail = 'ready'
@@ -115,6 +124,7 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
   async stop(): Promise<void> {
     this.#state = 'stopping'
     this.#detail = 'stopping'
+    this.#stopping.abort()
     const machine = this.#machine
     if (!machine) return
     if (!this.config.isDisposable) {
@@ -159,8 +169,24 @@ export class RunningLab extends EventEmitter<RunningLabEvents> {
       ...(snapshot.warm ? {} : { coreToken: this.coreToken }),
     })
     await Promise.race([died, settling])
-    this.#settled = { machine, forwards, agentPort, core }
+    const published = new PublishedPorts((request) => {
+      const relay = connectToDom0(agentPort, this.agentToken)
+      relay.write(`${JSON.stringify(request)}\n`)
+      return relay
+    })
+    this.#settled = { machine, forwards, agentPort, core, published }
     return this.#settled
+  }
+
+  #follow({ port, token }: LabCore, published: PublishedPorts): void {
+    let updated: Promise<void> = Promise.resolve()
+    void followPorts(
+      () => connectToDom0(port, token),
+      (ports) => {
+        updated = updated.then(() => published.update(ports))
+      },
+      this.#stopping.signal,
+    )
   }
 
   #progress(line: string): void {
