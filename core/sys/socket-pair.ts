@@ -11,9 +11,9 @@ const socketpairFunction: KoffiFunc<
 
 const pair = new PinnedBuffer(8)
 
-/** Two non-blocking, close-on-exec descriptors of one stream. Throws SystemError (EMFILE). */
-export function makeSocketPair(): readonly [number, number] {
-  if (socketpairFunction(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.address) !== 0)
+/** Two non-blocking, close-on-exec descriptors of one connection. Throws SystemError (EMFILE). */
+export function makeSocketPair(type = SOCK_STREAM): readonly [number, number] {
+  if (socketpairFunction(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.address) !== 0)
     throw new SystemError('make a pair of sockets', koffi.errno())
   return [pair.view.getInt32(0, true), pair.view.getInt32(4, true)]
 }
