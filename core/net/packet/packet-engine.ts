@@ -1,7 +1,6 @@
 // The packet path as a whole: guests with their devices, the protocols, the gateway, and what the control thread asks of
 // them. It knows no thread and no message port: the engine's packet thread drives it, and so do tests.
 import { ECONNREFUSED } from '../../sys/errno.ts'
-import { closeDescriptor } from '../../sys/socket.ts'
 import { makeSocketPair } from '../../sys/socket-pair.ts'
 import { SystemError } from '../../sys/system-error.ts'
 import { MAPPED_PREFIX, parseAddress } from '../address.ts'
@@ -11,11 +10,13 @@ import { TapFrameDevice } from '../device/tap-device.ts'
 import type { EngineFlow, EngineStats, GuestMessage } from '../engine/messages.ts'
 import { NetError } from '../errors.ts'
 import { TokenBucket } from '../flow/rate-limit.ts'
+import { type Forward, Forwards } from '../forwards/forwards.ts'
 import { Reassembly } from '../fragments/reassembly.ts'
 import { Frame } from '../frame/frame.ts'
 import { type GatewayIdentity, gatewayIdentity, parseMac } from '../gateway/gateway-identity.ts'
-import { type FrameTap, GuestPort } from '../guest-port.ts'
+import { GuestPort } from '../guest-port.ts'
 import { IcmpErrorSender } from '../icmp/icmp-error-sender.ts'
+import { PingFlows } from '../ping/ping-flows.ts'
 import { compilePeerPolicy, compilePolicy } from '../policy/range-policy.ts'
 import type { NetworkSettings } from '../settings.ts'
 import { GuestSwitch } from '../switch/guest-switch.ts'
@@ -79,6 +80,8 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   readonly #switch: GuestSwitch
   readonly #tcp: TcpStack
   readonly #udp: UdpFlows
+  readonly #ping: PingFlows
+  readonly #forwards: Forwards
   readonly #dispatcher: Dispatcher
   readonly #guests = new Map<string, Guest>()
   readonly #defectLog = new TokenBucket(1, 1)
@@ -121,6 +124,14 @@ export class PacketEngine implements PortReaderOwner, Disposable {
         dhcp: (port, frame) => this.#wire.dhcp(port, frame),
       },
     })
+    this.#ping = new PingFlows(loop, { limits, gateway, icmp })
+    this.#ping.useRawSockets(options.rawIcmp?.ipv4 ?? -1, options.rawIcmp?.ipv6 ?? -1)
+    this.#forwards = new Forwards(loop, {
+      gateway,
+      tcp: this.#tcp,
+      udp: this.#udp,
+      portOf: (id) => this.#guests.get(id)?.port,
+    })
     this.#dispatcher = new Dispatcher({
       gateway,
       wire: this.#wire,
@@ -129,7 +140,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
       icmp,
       tcp: this.#tcp,
       udp: this.#udp,
-      ping: this.#udp,
+      ping: this.#ping,
       tooBig: (port, frame) => tellTooBig(this.#tcp, port, frame),
     })
   }
@@ -190,10 +201,11 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     this.#guests.delete(id)
     const { port, reader } = guest
     port.isGone = true
-    port.capture = undefined
+    port.capture?.end()
     this.#switch.remove(port)
     this.#tcp.portGone(port)
     this.#udp.portGone(port)
+    this.#ping.portGone(port)
     this.#reassembly.portGone(port)
     this.#wire.portGone(port)
     this.#icmp.portGone(port)
@@ -222,21 +234,19 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     if (guest !== undefined) this.#udp.answerFromGateway(guest.port, isIpv6, guestPort, answer)
   }
 
-  /** Shows all frames of the guest to `tap` from now on. Throws NetError `net.no-guest`, `net.capture`. */
-  startCapture(id: string, tap: FrameTap): void {
-    const { port } = this.#guest(id)
-    if (port.capture !== undefined)
-      throw new NetError(
-        'net.capture',
-        `Cannot capture the network of guest "${port.name}": it is captured already`,
-      )
-    port.capture = tap
+  /** Lets `start` hang a capture on the guest's port. Throws NetError `net.no-guest`, and what `start` throws. */
+  startCapture(id: string, start: (port: GuestPort) => void): void {
+    start(this.#guest(id).port)
   }
 
-  /** Ends this capture; does nothing where it has ended or the guest is gone. */
-  stopCapture(id: string, tap: FrameTap): void {
-    const guest = this.#guests.get(id)
-    if (guest?.port.capture === tap) guest.port.capture = undefined
+  /** Publishes a port: `fd` is its bound socket, the engine's from now on. Throws NetError, and closes it then. */
+  addForward(forward: Forward, fd: number): void {
+    this.#forwards.add(forward, fd)
+  }
+
+  /** Ends it. Does nothing where there is none. */
+  removeForward(forward: Forward): void {
+    this.#forwards.remove(forward)
   }
 
   stats(): Pick<EngineStats, 'guests' | 'flows' | 'poolBytes'> {
@@ -287,13 +297,14 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     this.#options.services.log(`A defect of the network engine cost a frame: ${text}`)
   }
 
-  /** Lets all guests go. */
+  /** Lets all guests and published ports go. */
   [Symbol.dispose](): void {
+    this.#forwards[Symbol.dispose]()
     for (const id of this.guests) this.removeGuest(id)
   }
 
   get #sources(): FlowSources {
-    return { tcp: this.#tcp, udp: this.#udp, ping: this.#udp }
+    return { tcp: this.#tcp, udp: this.#udp, ping: this.#ping }
   }
 
   #guest(id: string): Guest {
