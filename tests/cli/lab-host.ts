@@ -76,6 +76,7 @@ const sharedNodes = [
   '/local/domain/0/backend',
   '/local/domain/0/backend/console',
   '/local/domain/0/backend/vbd',
+  '/local/domain/0/backend/vif',
   '/vm',
   '/bulkhead',
 ].map((path) => `node ${path} = ""`)

@@ -125,7 +125,14 @@ export function demoHost(): ScriptedHost {
   ] as const)
     host.images.set(reference, imageDetails(reference, { sizeBytes, usedBy: [...usedBy] }))
 
-  const web = host.addGuest(guestSummary('web'))
+  const web = host.addGuest(
+    guestSummary('web', {
+      ports: [
+        { protocol: 'tcp', bind: '', hostPort: 8080, guestPort: 80 },
+        { protocol: 'tcp', bind: '0.0.0.0', hostPort: 8443, guestPort: 443 },
+      ],
+    }),
+  )
   web.stdio.write(
     [
       '',
