@@ -215,7 +215,7 @@ function captureToFile(options: Partial<CaptureOptions> = {}) {
 function makePort(): GuestPort {
   const device: FrameDevice = {
     fd: -1,
-    isGone: false,
+    isGone: () => false,
     receive: () => -EAGAIN,
     send: (_header, headerBytes, _payload, _offset, payloadBytes) => headerBytes + payloadBytes,
     stats: () => ({ overruns: 0 }),
