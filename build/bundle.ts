@@ -11,6 +11,8 @@ const programs = [
     folder: 'core',
     entries: {
       'core-host': 'core/host/core-host.ts',
+      'net-engine': 'core/net/engine/net-engine.ts',
+      'packet-thread': 'core/net/engine/packet-thread.ts',
       'image-worker': 'core/oci/image-worker.ts',
       'build-worker': 'core/xen/build/build-worker.ts',
       'ring-worker': 'core/xen/ring/ring-worker.ts',
