@@ -20,11 +20,14 @@ function codeWords(text: string): string[] {
 }
 
 describe('the documentation', () => {
-  it.each(['README.md', 'docs/images.md', 'docs/networking.md'])('of %s names only commands that there are', (path) => {
-    const lines = commandLines(read(path))
-    expect(lines.length).toBeGreaterThan(5)
-    for (const line of lines) expect(() => findVerb(line.split(' ')), line).not.toThrow()
-  })
+  it.each(['README.md', 'docs/images.md', 'docs/networking.md'])(
+    'of %s names only commands that there are',
+    (path) => {
+      const lines = commandLines(read(path))
+      expect(lines.length).toBeGreaterThan(5)
+      for (const line of lines) expect(() => findVerb(line.split(' ')), line).not.toThrow()
+    },
+  )
 
   it('of images lists all commands for them', () => {
     const [, list = ''] = /Commands: ([^;]+);/.exec(read('docs/images.md')) ?? []

@@ -34,15 +34,15 @@ export function networkOptions(command: Command): Command {
   }
   return command
     .option(
-      '-p, --publish <[address:]host:guest[/udp]>',
-      'open a port of the host into the guest; loopback unless an address is named; ranges',
+      '-p, --publish <port>',
+      '[ADDRESS:]HOST:GUEST[/udp] or ranges: a port of the host into the guest; without ADDRESS of loopback',
       (text, before: readonly PublishedPort[]) => [...before, ...parsePublished(text)],
       [],
     )
     .option('-P, --publish-all', 'open ports that the host chooses into those that the image exposes', false)
     .option(
-      '--expose <port[/udp]>',
-      'a further port for --publish-all',
+      '--expose <port>',
+      'a further port for --publish-all: 80, 53/udp',
       (text, before: NetworkOptions['expose']) => [...before, ...parseGuestPorts(text)],
       [],
     )
@@ -57,15 +57,12 @@ export function networkOptions(command: Command): Command {
     .option('--dns-option <option>', 'option for the guest\'s resolver, such as "ndots:2"', collect, [])
     .option('--no-guest-traffic', 'keep it from other guests, and them from it')
     .addOption(
-      new Option('--deny <range[:ports][/protocol]>', 'addresses that the guest may not open connections to')
+      new Option('--deny <rule>', 'RANGE[:PORTS][/PROTOCOL] that the guest may not open connections to')
         .argParser(addRule('deny'))
         .default(rules),
     )
     .addOption(
-      new Option(
-        '--allow <range[:ports][/protocol]>',
-        'exceptions; of --allow and --deny the first that fits decides',
-      )
+      new Option('--allow <rule>', 'an exception; of --allow and --deny the first that fits decides')
         .argParser(addRule('allow'))
         .default(rules),
     )
