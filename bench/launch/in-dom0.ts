@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type CoreClient, connectCore } from '../../core/client/core-client.ts'
+import { defaultSettings } from '../../core/net/settings.ts'
 import { launchBundle } from '../../core/runtime/boot-bundle.ts'
 import type { GuestRecord } from '../../core/runtime/guest-record.ts'
 
@@ -54,6 +55,8 @@ async function launchOurs(core: CoreClient): Promise<Sample> {
     image,
     memoryMiB,
     process: { command: ['sh', '-c', `echo ${marker}`] },
+    // As the peer's: an interface would be our cost alone.
+    network: { kind: 'none' },
   })
   const { ticket } = await core.request('streams.open', { kind: 'stdio', guest: id, lossless: true })
   const first = Promise.withResolvers<number>()
@@ -124,7 +127,10 @@ async function preparePeer(): Promise<Peer> {
   const initrd = join(folder, 'initrd')
   await writeFile(
     initrd,
-    Buffer.concat([await readFile(join(state, 'initrds', base)), await launchBundle(record, 'squashfs')]),
+    Buffer.concat([
+      await readFile(join(state, 'initrds', base)),
+      await launchBundle(record, 'squashfs', defaultSettings),
+    ]),
   )
   const { stdout } = await run('losetup', ['-r', '-f', '--show', join(state, 'images', root)]).catch(() =>
     run('sh', ['-c', `d=$(losetup -f); losetup -r $d ${join(state, 'images', root)}; echo $d`]),
