@@ -2,6 +2,7 @@
 // handed to whoever carries its protocol. What arrives there is the guest's own, whole and intact. The order matters: nothing
 // is answered that could have been sent in another's name.
 
+import { MAPPED_PREFIX } from '../address.ts'
 import type { Reassembly } from '../fragments/reassembly.ts'
 import { isTransportChecksumRight } from '../frame/checksum.ts'
 import type { DropReason } from '../frame/drop-reason.ts'
@@ -77,6 +78,10 @@ export class Dispatcher {
     }
     if (frame.etherType === ETHER_ARP) {
       this.#parts.wire.arp(port, frame)
+      return
+    }
+    if (frame.isIpv6 && isMapped(frame)) {
+      port.drop('closed-range')
       return
     }
     const isToGateway = this.#isToGateway(frame)
@@ -242,6 +247,17 @@ export class Dispatcher {
       : type === ICMP_UNREACHABLE && code === ICMP_TOO_BIG_CODE
     if (isTooBig) this.#parts.tooBig(port, frame)
   }
+}
+
+/**
+ * IPv4 in an IPv6 header (::ffff:0:0/96) is no address of a wire (RFC 4291 §2.5.5.2), and here it would read as an address of
+ * IPv4, which such a packet is not.
+ */
+function isMapped(frame: Frame): boolean {
+  return (
+    (frame.destination0 === 0 && frame.destination1 === 0 && frame.destination2 === MAPPED_PREFIX) ||
+    (frame.source0 === 0 && frame.source1 === 0 && frame.source2 === MAPPED_PREFIX)
+  )
 }
 
 function isNeighbourMessage(type: number): boolean {
