@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { imageVerbs } from './image-verbs.ts'
+import { networkVerbs } from './network-verbs.ts'
 import { findVerb } from './verbs.ts'
 
 const read = (path: string) => readFileSync(join(import.meta.dirname, '../..', path), 'utf8')
@@ -28,6 +29,12 @@ describe('the documentation', () => {
       for (const line of lines) expect(() => findVerb(line.split(' ')), line).not.toThrow()
     },
   )
+
+  it('of the network names all commands for it', () => {
+    expect(commandLines(read('docs/networking.md'))).toEqual(
+      expect.arrayContaining(networkVerbs.map(({ name }) => name)),
+    )
+  })
 
   it('of images lists all commands for them', () => {
     const [, list = ''] = /Commands: ([^;]+);/.exec(read('docs/images.md')) ?? []
