@@ -6,6 +6,7 @@ import { closeAll, receiveWithDescriptors, sendWithDescriptors } from './descrip
 import { EAGAIN } from './errno.ts'
 import type { FileDescriptor } from './file-descriptor.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
+import { SOL_SOCKET, socketOptionInto } from './socket.ts'
 import { SystemError } from './system-error.ts'
 import { duplicateDescriptor } from './unix-socket.ts'
 
@@ -13,6 +14,9 @@ export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 /** What may wait for a peer that does not read. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 const HEADER_BYTES = 4
+/** struct ucred of socket(7): the process comes first. */
+const UCRED_BYTES = 12
+const SO_PEERCRED = 17
 const CHUNK_BYTES = 64 * 1024
 /** Reads of one turn of the loop: others want their turn too. */
 const READS_PER_TURN = 64
@@ -55,6 +59,15 @@ export class DescriptorChannel implements Disposable {
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+
+  /** Who is at the other end: the process that connected, or that listened. Undefined once the channel has ended. */
+  get peer(): number | undefined {
+    if (this.#isClosed) return undefined
+    const credentials = new PinnedBuffer(UCRED_BYTES)
+    const failed = socketOptionInto(this.#socket.fd, SOL_SOCKET, SO_PEERCRED, credentials)
+    const pid = credentials.view.getInt32(0, true)
+    return failed >= 0 && pid > 0 ? pid : undefined
   }
 
   /**

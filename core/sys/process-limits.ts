@@ -2,7 +2,7 @@
 import koffi, { type KoffiFunc } from 'koffi'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { size, structLayout } from './struct-layout.ts'
-import { SystemError } from './system-error.ts'
+import { isSystemError, SystemError } from './system-error.ts'
 
 const library = koffi.load('libc.so.6')
 type LimitFunction = KoffiFunc<(resource: number, limit: number) => number>
@@ -14,17 +14,25 @@ const RLIMIT_NOFILE = 7
 const rlimit = structLayout('struct rlimit', 16, { soft: size(0), hard: size(8) })
 
 /**
- * Lets this process have `count` descriptors open, or as many as it may where it is not root. Returns what it may have.
- * Throws SystemError.
+ * Lets this process have `count` descriptors open, or as many as it may where it cannot lift its limit (CAP_SYS_RESOURCE).
+ * Returns what it may have. Throws SystemError.
  */
 export function raiseDescriptorLimit(count: number): number {
   const memory = new PinnedBuffer(rlimit.sizeBytes)
   const limit = rlimit.at(memory.view)
   call(getrlimitFunction, memory, 'read the limit of open files')
   if (limit.soft >= count) return limit.soft
-  if (process.geteuid?.() === 0) limit.hard = Math.max(limit.hard, count)
-  limit.soft = Math.min(limit.hard, count)
-  call(setrlimitFunction, memory, `raise the limit of open files to ${limit.soft}`)
+  const { hard } = limit
+  for (const highest of new Set([Math.max(hard, count), hard])) {
+    limit.hard = highest
+    limit.soft = Math.min(highest, count)
+    try {
+      call(setrlimitFunction, memory, `raise the limit of open files to ${limit.soft}`)
+      return limit.soft
+    } catch (error) {
+      if (highest === hard || !isSystemError(error, 'EPERM')) throw error
+    }
+  }
   return limit.soft
 }
 

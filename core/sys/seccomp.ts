@@ -33,6 +33,7 @@ const CLONE_THREAD = 0x1_0000
 const EPERM = 1
 const ENOSYS = 38
 
+const SYS_IO_URING_SETUP = 425
 const SYS_SOCKET = 41
 const SYS_CLONE = 56
 /** Its flags lie in memory, where a filter cannot look: C libraries fall back to clone(2). */
@@ -64,7 +65,7 @@ const forbidden: Readonly<Record<string, number>> = {
   bpf: 321,
   perf_event_open: 298,
   userfaultfd: 323,
-  io_uring_setup: 425,
+  io_uring_setup: SYS_IO_URING_SETUP,
   io_uring_enter: 426,
   io_uring_register: 427,
   init_module: 175,
@@ -106,7 +107,19 @@ export function forbidNewPrivileges(): void {
 
 /** Filters the system calls of all threads, for good; after `forbidNewPrivileges()`. Throws SystemError. */
 export function confineSystemCalls(): void {
-  const instructions = filterProgram()
+  install([...Object.values(forbidden).flatMap((number) => refused(number, EPERM)), ...restrictedCalls])
+}
+
+/**
+ * Forbids io_uring to this thread and to what it turns into with execve(2): what is asked for through a ring, no filter of
+ * system calls sees, and Node's loop opens one as soon as it starts. Throws SystemError.
+ */
+export function forbidIoUring(): void {
+  install(refused(SYS_IO_URING_SETUP, ENOSYS))
+}
+
+function install(rules: readonly Instruction[]): void {
+  const instructions = [...platformCheck, ...rules, allow]
   const code = new PinnedBuffer(instructions.length * INSTRUCTION_BYTES)
   instructions.forEach(([operation, ifTrue, ifFalse, value], index) => {
     const offset = index * INSTRUCTION_BYTES
@@ -137,34 +150,36 @@ const NUMBER = 0
 const ARCHITECTURE = 4
 const FIRST_ARGUMENT = 16
 
-function filterProgram(): Instruction[] {
-  const refuse = (errno: number): Instruction => [RETURN, 0, 0, RETURN_ERRNO | errno]
-  const allow: Instruction = [RETURN, 0, 0, RETURN_ALLOW]
-  return [
-    [LOAD_WORD, 0, 0, ARCHITECTURE],
-    [JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64],
-    [RETURN, 0, 0, RETURN_KILL_PROCESS],
-    [LOAD_WORD, 0, 0, NUMBER],
-    [JUMP_IF_AT_LEAST, 0, 1, X32_SYSCALL_BIT],
-    refuse(ENOSYS),
-    ...Object.values(forbidden).flatMap((number): Instruction[] => [
-      [JUMP_IF_EQUAL, 0, 1, number],
-      refuse(EPERM),
-    ]),
-    [JUMP_IF_EQUAL, 0, 1, SYS_CLONE3],
-    refuse(ENOSYS),
-    [JUMP_IF_EQUAL, 0, 4, SYS_CLONE],
-    [LOAD_WORD, 0, 0, FIRST_ARGUMENT],
-    [JUMP_IF_BITS, 0, 1, CLONE_THREAD],
-    allow,
-    refuse(EPERM),
-    [JUMP_IF_EQUAL, 0, 6, SYS_SOCKET],
-    [LOAD_WORD, 0, 0, FIRST_ARGUMENT],
-    [JUMP_IF_EQUAL, 3, 0, AF_INET],
-    [JUMP_IF_EQUAL, 2, 0, AF_INET6],
-    [JUMP_IF_EQUAL, 1, 0, AF_NETLINK],
-    refuse(EPERM),
-    allow,
-    allow,
-  ]
+const refuse = (errno: number): Instruction => [RETURN, 0, 0, RETURN_ERRNO | errno]
+const allow: Instruction = [RETURN, 0, 0, RETURN_ALLOW]
+
+/** Leaves the call's number loaded. */
+const platformCheck: readonly Instruction[] = [
+  [LOAD_WORD, 0, 0, ARCHITECTURE],
+  [JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64],
+  [RETURN, 0, 0, RETURN_KILL_PROCESS],
+  [LOAD_WORD, 0, 0, NUMBER],
+  [JUMP_IF_AT_LEAST, 0, 1, X32_SYSCALL_BIT],
+  refuse(ENOSYS),
+]
+
+function refused(number: number, errno: number): Instruction[] {
+  return [[JUMP_IF_EQUAL, 0, 1, number], refuse(errno)]
 }
+
+/** Threads but no processes, and sockets of few families. */
+const restrictedCalls: readonly Instruction[] = [
+  ...refused(SYS_CLONE3, ENOSYS),
+  [JUMP_IF_EQUAL, 0, 4, SYS_CLONE],
+  [LOAD_WORD, 0, 0, FIRST_ARGUMENT],
+  [JUMP_IF_BITS, 0, 1, CLONE_THREAD],
+  allow,
+  refuse(EPERM),
+  [JUMP_IF_EQUAL, 0, 6, SYS_SOCKET],
+  [LOAD_WORD, 0, 0, FIRST_ARGUMENT],
+  [JUMP_IF_EQUAL, 3, 0, AF_INET],
+  [JUMP_IF_EQUAL, 2, 0, AF_INET6],
+  [JUMP_IF_EQUAL, 1, 0, AF_NETLINK],
+  refuse(EPERM),
+  allow,
+]

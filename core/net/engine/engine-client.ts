@@ -128,6 +128,13 @@ export class NetEngineClient implements Disposable {
     await this.#call({ method: 'connect', guest, port }, [fd])
   }
 
+  /** Ends an engine that does not answer; only where it is known who listens. */
+  kill(): void {
+    const pid = this.#channel.peer
+    this[Symbol.dispose]()
+    if (pid !== undefined) process.kill(pid, 'SIGKILL')
+  }
+
   /** Lets go of the connection; the engine goes on. */
   [Symbol.dispose](): void {
     this.#channel[Symbol.dispose]()

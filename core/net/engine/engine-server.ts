@@ -64,6 +64,10 @@ export class EngineServer {
     this.#facts = facts
   }
 
+  get isConnected(): boolean {
+    return this.#channel !== undefined
+  }
+
   /** A core host has connected. */
   accept(socket: FileDescriptor): void {
     this.#channel?.[Symbol.dispose]()

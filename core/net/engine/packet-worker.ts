@@ -49,6 +49,8 @@ export class PacketWorker {
       name: 'packet-thread',
       workerData,
       transferList: [port2],
+      // Most descriptors come from the other thread and from the core host.
+      trackUnmanagedFds: false,
     })
     this.ended = new Promise((resolve) => {
       this.#worker.on('error', (error) =>

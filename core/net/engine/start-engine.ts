@@ -55,7 +55,6 @@ export async function startEngine(options: StartEngineOptions): Promise<EnginePr
       ),
     },
   )
-  child.unref()
   let lastLine = ''
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`could not be started: ${error.message}`))
@@ -78,6 +77,7 @@ export async function startEngine(options: StartEngineOptions): Promise<EnginePr
       'net.engine-died',
       `Cannot start the network engine: it ${how ?? 'has no process'}${lastLine === '' ? '' : `: ${lastLine}`}`,
     )
+  child.unref()
   // Neither of its pipes keeps this process from ending.
   for (const pipe of [child.stdout, child.stderr])
     if ('unref' in pipe && typeof pipe.unref === 'function') pipe.unref()

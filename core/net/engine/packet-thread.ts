@@ -1,0 +1,188 @@
+// The engine's packet thread: entry of the worker in which all frames pass. It sleeps in its own epoll loop and never returns
+// to Node's; commands of the control thread wait in a port until the loop is woken (thread-commands.ts).
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { BulkheadError } from '../../errors.ts'
+import { closeDescriptor } from '../../sys/socket.ts'
+import { startCapture } from '../capture/pcapng-writer.ts'
+import { NetError } from '../errors.ts'
+import { PacketEngine } from '../packet/packet-engine.ts'
+import { PacketLoop } from '../packet/packet-loop.ts'
+import { confineThread } from './confinement.ts'
+import type { PacketThreadData, ThreadCommand, ThreadReport } from './thread-commands.ts'
+
+/** Flows are told in pieces: one message has a limit. */
+const FLOWS_PER_PART = 2000
+
+const { commands } = workerData as PacketThreadData
+const loop = new PacketLoop({
+  onDefect: (error) => {
+    if (engine === undefined) throw error
+    engine.reportDefect(error)
+  },
+})
+let engine: PacketEngine | undefined
+
+function report(message: ThreadReport): void {
+  parentPort?.postMessage(message)
+}
+
+function log(message: string): void {
+  report({ kind: 'log', message })
+}
+
+function take(command: ThreadCommand): void {
+  switch (command.kind) {
+    case 'start':
+      engine = start(command)
+      return
+    case 'host-addresses':
+      engine?.setHostAddresses(command.addresses)
+      return
+    case 'guest':
+      orLost(command.guest.id, () => started().addGuest(command.guest, command.fd))
+      return
+    case 'guest-changed':
+      orLost(command.guest.id, () => started().updateGuest(command.guest))
+      return
+    case 'guest-gone':
+      engine?.removeGuest(command.id)
+      return
+    case 'forward':
+      started().addForward(command.forward, command.fd)
+      return
+    case 'forward-gone':
+      engine?.removeForward(command.forward)
+      return
+    case 'dns-answer':
+      engine?.answerDns(command.guest, command.guestPort, command.isIpv6, command.bytes)
+      return
+    case 'call':
+      answer(command)
+      return
+    case 'confine':
+      report({ kind: 'confined', missing: confineThread(command.folders) })
+      return
+    case 'stop':
+      loop.stop()
+      return
+    default:
+      command satisfies never
+  }
+}
+
+function start({
+  settings,
+  hostAddresses,
+  rawIcmp,
+}: Extract<ThreadCommand, { kind: 'start' }>): PacketEngine {
+  return new PacketEngine({
+    loop,
+    settings,
+    hostAddresses,
+    rawIcmp,
+    services: {
+      // A copy: the question lies in a buffer that is used again.
+      dns: (guest, guestPort, isIpv6, question) =>
+        report({ kind: 'dns', guest, guestPort, isIpv6, bytes: question.slice() }),
+      dnsStream: (guest, fd) => report({ kind: 'dns-stream', guest, fd }),
+      deviceLost: (guest, reason) => report({ kind: 'device-lost', guest, reason }),
+      log,
+    },
+  })
+}
+
+/** Careful: the engine tells nothing of a guest that it could not take; the core host shall know. */
+function orLost(guest: string, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!(error instanceof BulkheadError)) throw error
+    report({ kind: 'device-lost', guest, reason: error.message })
+  }
+}
+
+function answer(command: Extract<ThreadCommand, { kind: 'call' }>): void {
+  const { call } = command
+  const fail = (error: unknown) => {
+    const { code = 'net.protocol', hint } = error instanceof BulkheadError ? error : {}
+    const message = error instanceof Error ? error.message : String(error)
+    report({ kind: 'error', call, error: { code, message, ...(hint === undefined ? {} : { hint }) } })
+  }
+  try {
+    switch (command.method) {
+      case 'stats':
+        report({ kind: 'result', call, result: started().stats() })
+        return
+      case 'flows': {
+        const flows = started().flows(command.guest)
+        for (let at = 0; at < flows.length; at += FLOWS_PER_PART)
+          report({ kind: 'part', call, flows: flows.slice(at, at + FLOWS_PER_PART) })
+        report({ kind: 'result', call, result: [] })
+        return
+      }
+      case 'capture':
+        capture(command)
+        report({ kind: 'result', call, result: null })
+        return
+      case 'connect':
+        connect(command, (accepted) => {
+          if (accepted) report({ kind: 'result', call, result: null })
+          else
+            fail(
+              new NetError(
+                'net.unreachable',
+                `Nobody took the connection to port ${command.port} of the guest`,
+                {
+                  hint: 'Is its program listening there, on all addresses?',
+                },
+              ),
+            )
+        })
+        return
+      default:
+        command satisfies never
+    }
+  } catch (error) {
+    fail(error)
+  }
+}
+
+function capture(command: Extract<ThreadCommand, { method: 'capture' }>): void {
+  const { guest, fd, frameBytes, limitBytes } = command
+  let isTaken = false
+  try {
+    started().startCapture(guest, (port) => {
+      isTaken = true
+      startCapture({ context: loop, port, fd, frameBytes, limitBytes })
+    })
+  } finally {
+    if (!isTaken) closeDescriptor(fd)
+  }
+}
+
+function connect(
+  { guest, port, fd }: Extract<ThreadCommand, { method: 'connect' }>,
+  done: (accepted: boolean) => void,
+): void {
+  try {
+    started().connect(guest, port, fd, done)
+  } catch (error) {
+    closeDescriptor(fd)
+    throw error
+  }
+}
+
+function started(): PacketEngine {
+  if (engine === undefined) throw new NetError('net.protocol', 'The packet thread has no settings yet')
+  return engine
+}
+
+function takeAll(port: MessagePort): void {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+    take(next.message as ThreadCommand)
+}
+
+loop.onWake = () => takeAll(commands)
+report({ kind: 'ready', wakeFd: loop.wakeFd })
+loop.run()
+engine?.[Symbol.dispose]()
