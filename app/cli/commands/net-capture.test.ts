@@ -29,7 +29,7 @@ describe('bulkhead net capture', () => {
     expect(await runCommand(words, { socketPath })).toMatchObject({
       status: 0,
       stdout: '',
-      stderr: '2 frames captured, 3 more had no room\n',
+      stderr: '2 frames captured, 3 more had no room; it ended by itself, at its limit or with the guest\n',
     })
     expect(readFileSync(path).equals(capture)).toBe(true)
     expect(statSync(path).mode & 0o777).toBe(0o600)

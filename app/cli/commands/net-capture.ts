@@ -50,7 +50,9 @@ export async function run(context: CliContext, command: Command): Promise<number
   using stop = stopSignal(context.process)
   const { frames, dropped, failure } = await recordCapture(client, ticket, target, stop.signal)
   const lost = dropped === 0 ? '' : `, ${dropped} more had no room`
-  await context.note(`${frames} ${frames === 1 ? 'frame' : 'frames'} captured${lost}`)
+  const isByItself = failure === undefined && !stop.signal.aborted
+  const end = isByItself ? '; it ended by itself, at its limit or with the guest' : ''
+  await context.note(`${frames} ${frames === 1 ? 'frame' : 'frames'} captured${lost}${end}`)
   if (failure !== undefined) throw failure
   return 0
 }
