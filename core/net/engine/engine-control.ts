@@ -2,7 +2,7 @@
 // names, follows what addresses the host has.
 import { readdirSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { networkInterfaces } from 'node:os'
+import { openRouteMonitor, type RouteMonitor } from '../../sys/route-monitor.ts'
 import { closeDescriptor } from '../../sys/socket.ts'
 import { DnsForwarder } from '../dns/dns-forwarder.ts'
 import type { NetworkSettings } from '../settings.ts'
@@ -24,6 +24,7 @@ export class EngineControl implements EngineParts, Disposable {
   onDeviceLost: (guest: string, reason: string) => void = () => {}
   readonly #worker: PacketWorker
   #dns: DnsForwarder | undefined
+  #routes: RouteMonitor | undefined
 
   constructor({ worker, log, end }: EngineControlOptions) {
     this.#worker = worker
@@ -37,10 +38,11 @@ export class EngineControl implements EngineParts, Disposable {
     rawIcmp: { readonly ipv4: number | undefined; readonly ipv6: number | undefined },
   ): void {
     this.#dns = new DnsForwarder({ settings, log: this.log })
-    const hostAddresses = Object.values(networkInterfaces()).flatMap((all = []) =>
-      all.map(({ address }) => address),
-    )
-    this.#worker.send({ kind: 'start', settings, hostAddresses, rawIcmp })
+    this.#routes = openRouteMonitor({
+      onChange: (addresses) => this.#worker.send({ kind: 'host-addresses', addresses }),
+      log: this.log,
+    })
+    this.#worker.send({ kind: 'start', settings, hostAddresses: this.#routes.addresses, rawIcmp })
   }
 
   addGuest(guest: GuestMessage, fd: number): void {
@@ -94,6 +96,7 @@ export class EngineControl implements EngineParts, Disposable {
 
   [Symbol.dispose](): void {
     this.#dns?.[Symbol.dispose]()
+    this.#routes?.[Symbol.dispose]()
   }
 
   async #stats(): Promise<EngineStats> {
