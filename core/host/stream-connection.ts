@@ -37,6 +37,7 @@ class StreamConnection {
   #received = 0
   #taken = 0
   #feeding: Promise<void> = Promise.resolve()
+  readonly #inputEnd = Promise.withResolvers<void>()
 
   constructor(socket: Socket, session: StreamSession) {
     this.#socket = socket
@@ -80,7 +81,12 @@ class StreamConnection {
       await Promise.all(outputs.map((events) => this.#sendOutput(events)))
       if (exit === undefined) {
         if (outputs.length === 0) await this.#whenClosed()
-        else await this.#finish()
+        else {
+          // Of two ways the one that ends first leaves the other open.
+          if (this.#session.kind === 'connect')
+            await Promise.race([this.#inputEnd.promise, this.#whenClosed()])
+          await this.#finish()
+        }
         return
       }
       const record = await exit
@@ -204,16 +210,23 @@ class StreamConnection {
     // A copy: the chunk that it is a part of would stay alive as long as the input waits.
     const bytes = Uint8Array.from(frame.payload)
     this.#feeding = this.#feeding.then(async () => {
-      // A program that reads no more does not stop its writer with an error: its end tells the story.
-      await this.#session.input?.write(bytes).catch(() => undefined)
+      await this.#session.input?.write(bytes).catch(() => this.#refuseInput())
       this.#taken += bytes.length
       await this.#write('ack', 0, this.#taken)
     })
   }
 
+  /** Nobody takes it. A program's end tells the story by itself; who is connected to a guest's port is told. */
+  async #refuseInput(): Promise<void> {
+    if (this.#session.kind !== 'connect') return
+    this.#inputEnd.resolve()
+    await this.#write('end', 0, this.#taken)
+  }
+
   #endInput(): void {
     this.#feeding = this.#feeding.then(async () => {
       this.#session.input?.end()
+      this.#inputEnd.resolve()
       if (this.#session.outputs.length > 0) return
       // An archive has come whole: that was all this connection was for.
       await this.#finish()

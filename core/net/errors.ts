@@ -20,6 +20,8 @@ export type NetErrorCode =
   | 'net.no-guest'
   /** Nobody took the connection. */
   | 'net.unreachable'
+  /** A connection to a guest's port was broken off. */
+  | 'net.connection-reset'
   /** A device, namespace or socket could not be made. */
   | 'net.device'
   /** A capture that cannot be made. */

@@ -3,7 +3,7 @@
 // room is not taken, one that was taken is written whole.
 import { fstatSync } from 'node:fs'
 import { setNonBlocking } from '../../sys/descriptor-flags.ts'
-import { EPOLLERR, EPOLLHUP } from '../../sys/epoll.ts'
+import { EPOLLERR, EPOLLHUP, EPOLLRDHUP } from '../../sys/epoll.ts'
 import { EAGAIN } from '../../sys/errno.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { closeDescriptor, sendBytes, writeBytes } from '../../sys/socket.ts'
@@ -19,6 +19,7 @@ export class CaptureSink implements SocketHandler, TurnTask {
   readonly #isSocket: boolean
   readonly #watch: number | undefined
   readonly #onClosed: (errno: number) => void
+  readonly #onAsked: () => void
   /** What waits is `buffer` from `#head` to `#tail`. */
   #head = 0
   #tail = 0
@@ -27,12 +28,19 @@ export class CaptureSink implements SocketHandler, TurnTask {
 
   /**
    * Owns `fd` from now on: a socket, a pipe, or a file. `onClosed` is told once when it was closed: 0 after all was
-   * written, the errno of the write that failed otherwise (EPIPE when the reader went).
+   * written, the errno of the write that failed otherwise (EPIPE when the reader went). `onAsked` is told when the reader
+   * asks for the end and goes on reading: it has shut its own direction down (shutdown(2) of a socket).
    */
-  constructor(context: PacketContext, fd: number, onClosed: (errno: number) => void) {
+  constructor(
+    context: PacketContext,
+    fd: number,
+    onClosed: (errno: number) => void,
+    onAsked: () => void = () => {},
+  ) {
     this.#context = context
     this.#fd = fd
     this.#onClosed = onClosed
+    this.#onAsked = onAsked
     const kind = fstatSync(fd)
     this.#isSocket = kind.isSocket()
     // send(2) has a flag for each call; a file takes what it is given and cannot be waited for (epoll_ctl(2): EPERM).
@@ -81,6 +89,7 @@ export class CaptureSink implements SocketHandler, TurnTask {
   onSocketEvents(events: number): void {
     this.#write()
     if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.close()
+    else if ((events & EPOLLRDHUP) !== 0) this.#onAsked()
   }
 
   #write(): void {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EAGAIN, EPIPE } from '../../sys/errno.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
-import { receiveBytes } from '../../sys/socket.ts'
+import { receiveBytes, SHUT_WR, shutdownSocket } from '../../sys/socket.ts'
 import { makeSocketPair } from '../../sys/socket-pair.ts'
 import { parseAddress } from '../address.ts'
 import type { FrameDevice } from '../device/frame-device.ts'
@@ -161,6 +161,20 @@ describe('a reader that is too slow', () => {
     const statistics = blocks.at(-1)
     expect(statistics?.type).toBe(STATISTICS)
     expect(statistics?.body.includes(count64(writer.droppedFrames))).toBe(true)
+  })
+
+  it('that asks for the end gets what was captured until then', () => {
+    const [reader, fd] = makeSocketPair()
+    start({ fd })
+    port.send(frame(60, 1), 60 + VIRTIO_HEADER_BYTES)
+    expect(shutdownSocket(reader, SHUT_WR)).toBe(0)
+    while (summaries.length === 0) loop.turn(10)
+    expect(summaries).toMatchObject([{ frames: 1, reason: 'ended', errno: 0 }])
+    const into = new PinnedBuffer(8192)
+    const count = receiveBytes(reader, into, 0, into.sizeBytes)
+    closeSync(reader)
+    const blocks = readBlocks(Buffer.from(into.bytes.subarray(0, count)))
+    expect(blocks.map(({ type }) => type)).toEqual([0x0a0d0d0a, 1, PACKET, STATISTICS])
   })
 
   it('that goes away ends the capture, and the guest’s frames go on', () => {

@@ -27,7 +27,7 @@ import {
 export interface CaptureOptions {
   readonly context: PacketContext
   readonly port: GuestPort
-  /** A socket, pipe or file; the capture's own from now on. */
+  /** A socket, pipe or file; the capture's own from now on. A socket whose other end is shut down for writing is asked to end. */
   readonly fd: number
   /** Of each frame at most so many bytes are kept. */
   readonly frameBytes: number
@@ -92,7 +92,12 @@ export class PcapngWriter implements FrameTap {
     this.#onEnd = onEnd
     this.#startUs = this.#nowUs()
     this.#overrunsBefore = this.#overruns
-    this.#sink = new CaptureSink(context, fd, (errno) => this.#closed(errno))
+    this.#sink = new CaptureSink(
+      context,
+      fd,
+      (errno) => this.#closed(errno),
+      () => this.end(),
+    )
     const header = writeHeaderBlocks({
       name: port.name,
       description: `Guest ${port.name} (${port.id.slice(0, 12)})`,
