@@ -6,8 +6,8 @@ import { readSocketAddress, SocketAddress } from '../../sys/socket-address.ts'
 import type { PacketContext, SocketHandler, TurnTask } from '../packet/packet-context.ts'
 import { Timer } from '../packet/timer-wheel.ts'
 
-/** Connections of one turn: others have their share, and the rest is taken in the next. */
-const ACCEPTS_PER_TURN = 64
+/** Connections in one go: others have their share, and the rest is taken at the end of the turn and in the next. */
+const ACCEPTS_AT_ONCE = 64
 /** Without a free descriptor the listener waits so long before it looks again; clients wait in its queue. */
 const RETRY_MS = 50
 
@@ -31,8 +31,6 @@ export class TcpForward implements SocketHandler, TurnTask {
     this.#fd = fd
     this.#take = take
     this.#token = context.watcher.watch(fd, this)
-    // Who came before the engine watched makes no event.
-    context.due(this)
   }
 
   onSocketEvents(): void {
@@ -54,7 +52,7 @@ export class TcpForward implements SocketHandler, TurnTask {
 
   #accept(): void {
     if (this.#isClosed || this.#retry.isRunning) return
-    for (let count = 0; count < ACCEPTS_PER_TURN; count++) {
+    for (let count = 0; count < ACCEPTS_AT_ONCE; count++) {
       const fd = acceptSocket(this.#fd, this.#address)
       if (fd >= 0) {
         if (readSocketAddress(this.#address, this.#client)) this.#take(fd, this.#client)

@@ -66,8 +66,6 @@ export class UdpForwards implements UdpForwardOwner {
     setSocketOption(fd, IPPROTO_IP, IP_PKTINFO, 1)
     setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
     forward.token = this.#context.watcher.watch(fd, forward)
-    // What came before the engine watched makes no event.
-    this.#context.due(forward)
     return forward
   }
 
