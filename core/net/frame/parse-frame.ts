@@ -207,8 +207,9 @@ function isOffloadHonest(frame: Frame): boolean {
     } else if (frame.protocol !== PROTOCOL_UDP || offset !== UDP_CHECKSUM) return false
   }
   if (frame.gsoType === GSO_NONE) return true
-  if (frame.gsoSizeBytes === 0 || frame.gsoSizeBytes > frame.lengthBytes) return false
-  if (view.getUint16(VIRTIO_HEADER_LENGTH, true) > frame.lengthBytes - VIRTIO_HEADER_BYTES) return false
+  // Of the packet: padding behind it is cut off.
+  if (frame.gsoSizeBytes === 0 || frame.gsoSizeBytes > frame.end) return false
+  if (view.getUint16(VIRTIO_HEADER_LENGTH, true) > frame.end - VIRTIO_HEADER_BYTES) return false
   switch (frame.gsoType) {
     case GSO_TCPV4:
       return frame.protocol === PROTOCOL_TCP && !frame.isIpv6
