@@ -40,6 +40,7 @@ export type NetworkSpec = z.output<typeof network.networkSpec>
 export type PublishedPort = z.output<typeof network.publishedPort>
 export type GuestNetworkDetails = z.output<typeof network.guestNetwork>
 export type NetworkList = z.output<typeof network.networkList>
+export type NetworkEngineState = z.output<typeof network.networkEngine>
 export type NetworkStats = z.output<typeof network.networkStats>
 export type NetworkFlow = z.output<typeof network.networkFlow>
 export type OpenStream = z.input<typeof streams.openStream>

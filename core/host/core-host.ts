@@ -15,18 +15,20 @@ import type { HostServices } from '../runtime/host-services.ts'
 import { Images } from '../runtime/images.ts'
 import { Jobs } from '../runtime/jobs.ts'
 import { LoopPool } from '../runtime/loop-pool.ts'
+import { EngineNetwork } from '../runtime/network/engine-network.ts'
 import { warmUp } from '../runtime/warm-up.ts'
 import { ensureDom0Nodes } from '../xen/domain-nodes.ts'
 import { openHypervisor } from '../xen/hypervisor.ts'
 import { startRingWorker } from '../xen/ring/ring-worker-client.ts'
 import { openXenstore } from '../xen/xenstore/open.ts'
 import { createHandlers } from './handlers.ts'
-import { imageUser } from './image-user.ts'
+import { readNetworkSettings, systemNetworkFile } from './network-settings.ts'
 import { type CoreHostOptions, parseOptions } from './options.ts'
 import { HostRegistries } from './registries/host-registries.ts'
 import { serveRpc } from './rpc.ts'
 import { CoreServer } from './server.ts'
 import { Tickets } from './tickets.ts'
+import { imageUser, networkUser } from './worker-users.ts'
 
 const { version } = packageJson
 const now = () => Date.now()
@@ -68,6 +70,17 @@ async function run(options: CoreHostOptions): Promise<void> {
     usersOf: (digest) => guests.usersOf(digest),
     inUse: () => guests.digestsInUse,
   })
+  const network = parts.use(
+    await EngineNetwork.open({
+      settings: await readNetworkSettings(options.networkFile ?? systemNetworkFile),
+      socketPath: join(options.runtimeFolder, 'net.sock'),
+      namespacePath: join(options.runtimeFolder, 'netns'),
+      ...networkUser(),
+      log,
+      onEngine: (engine) => events.publish({ type: 'network', engine }),
+      onPortsLost: (id) => guests.portsChanged(id),
+    }),
+  )
   const fatal = Promise.withResolvers<string>()
   const services: HostServices = {
     hypervisor,
@@ -75,6 +88,7 @@ async function run(options: CoreHostOptions): Promise<void> {
     rings,
     images,
     loops: new LoopPool(),
+    network,
     events,
     budget: new RingBudget(),
     stateFolder: options.stateFolder,
@@ -91,6 +105,7 @@ async function run(options: CoreHostOptions): Promise<void> {
   const guests: Guests = new Guests(services)
   await ensureDom0Nodes(xenstore)
   await guests.open()
+  network.settled()
   await sweepImages(worker, guests.digestsInUse)
   parts.defer(() => guests.close())
 

@@ -12,6 +12,8 @@ export interface CoreHostOptions {
   readonly kernelFolder: string | undefined
   /** Settings for registries; the system's when left out. */
   readonly registriesFile: string | undefined
+  /** Settings for the guests' network; the system's when left out. */
+  readonly networkFile: string | undefined
   /** Which file system guests boot from. */
   readonly rootImageFormat: 'squashfs' | 'erofs'
   readonly xenstoreTransport: 'auto' | 'socket' | 'device'
@@ -33,6 +35,7 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
         'guest-init': { type: 'string' },
         'kernel-dir': { type: 'string' },
         registries: { type: 'string' },
+        'network-settings': { type: 'string' },
         'root-image': { type: 'string', default: 'squashfs' },
         xenstore: { type: 'string', default: 'auto' },
         owner: { type: 'string' },
@@ -54,6 +57,7 @@ export function parseOptions(args: readonly string[]): CoreHostOptions {
     guestInitPath: values['guest-init'],
     kernelFolder: values['kernel-dir'],
     registriesFile: values.registries,
+    networkFile: values['network-settings'],
     rootImageFormat: rootImageFormat(values['root-image'] ?? ''),
     xenstoreTransport: transport(values.xenstore ?? 'auto'),
     ownerUid: ownerUid(values.owner),

@@ -169,7 +169,7 @@ export class Guests {
       throw error
     }
     this.#publish(guest)
-    return { id, name, warnings: [] }
+    return { id, name, warnings: network === undefined ? [] : this.#services.network.warnings() }
   }
 
   /** Launches the guest; resolves when its program runs. `signal` ends the launch, and later only the waiting. */
@@ -277,6 +277,12 @@ export class Guests {
     await this.#services.network.unpublish(guest.record, params.ports)
     this.#publish(guest)
     await this.#store.save(guest.record)
+  }
+
+  /** The network has lost ports of a guest: what is open now is written down and told. */
+  portsChanged(id: string): void {
+    const guest = this.#guests.get(id)
+    if (guest !== undefined) void this.#setState(guest, guest.record.state)
   }
 
   async wait(key: string, signal: AbortSignal): Promise<ExitRecord> {

@@ -56,19 +56,22 @@ export const guestNetwork = z.strictObject({
   policy: z.array(policyRule),
 })
 
+/** The process that carries the guests' traffic. */
+export const networkEngine = z.strictObject({
+  state: z.enum(['running', 'starting', 'failed']),
+  /** Since when the one that runs does. */
+  since: timestamp.optional(),
+  /** How often it ended and was started again since the core host began. */
+  restarts: counter,
+  /** Why it does not run. */
+  message: z.string().optional(),
+})
+
 export const networkList = z.strictObject({
   gateway: z.strictObject({ mac: z.string(), ipv4: z.string(), ipv6: z.string() }),
   subnets: z.strictObject({ ipv4: z.string(), ipv6: z.string() }),
   mtu: z.number(),
-  engine: z.strictObject({
-    state: z.enum(['running', 'starting', 'failed']),
-    /** Since when the one that runs does. */
-    since: timestamp.optional(),
-    /** How often it ended and was started again since the core host began. */
-    restarts: counter,
-    /** Why it does not run. */
-    message: z.string().optional(),
-  }),
+  engine: networkEngine,
   guests: z.array(
     z.strictObject({
       id: guestId,

@@ -1,19 +1,13 @@
 // What the host's settings say about registries: /etc/bulkhead/registries.json, docs/images.md. Read anew for each
 // request, so a change counts at once; an error in it stops what would go by it, and is never passed over.
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { z } from 'zod'
-import { BulkheadError } from '../../errors.ts'
-import { hasCode } from '../../oci/errors.ts'
 import { canonicalRepository } from '../../oci/signatures/canonical-repository.ts'
 import { isScope, signaturePoliciesSchema } from '../../oci/signatures/policy.ts'
 import { duplicateKey } from '../../oci/strict-json.ts'
-import { HostError } from '../errors.ts'
+import { badSettings, readOwnFile } from '../own-file.ts'
 import { isHostName } from './host-name.ts'
 
 export const systemRegistriesFile = '/etc/bulkhead/registries.json'
-
-const longestFileBytes = 1024 * 1024
 
 const hostName = z
   .string()
@@ -92,39 +86,4 @@ export function ruleFor(
     if (Object.hasOwn(registries, name)) return registries[name]
   }
   return undefined
-}
-
-/** Undefined where there is no file. It says whom this host trusts, so nobody else may be able to write it. */
-async function readOwnFile(file: string): Promise<string | undefined> {
-  let handle: Awaited<ReturnType<typeof open>>
-  try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw badSettings(file, error instanceof Error ? error.message : String(error))
-  }
-  try {
-    const { uid, mode, size } = await handle.stat()
-    if ((uid !== 0 && uid !== process.getuid?.()) || (mode & 0o022) !== 0)
-      throw badSettings(
-        file,
-        'others than root may write it',
-        `As root: chown root: ${file}; chmod 644 ${file}`,
-      )
-    if (size > longestFileBytes) throw badSettings(file, `it is larger than ${longestFileBytes} bytes`)
-    return await handle.readFile('utf8')
-  } catch (error) {
-    if (error instanceof BulkheadError) throw error
-    throw badSettings(file, error instanceof Error ? error.message : String(error))
-  } finally {
-    await handle.close()
-  }
-}
-
-function badSettings(
-  file: string,
-  reason: string,
-  hint = 'Correct it; until then nothing is asked of registries.',
-): HostError {
-  return new HostError('host.bad-settings', `Cannot use the settings in ${file}: ${reason}`, { hint })
 }

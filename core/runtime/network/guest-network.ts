@@ -26,6 +26,8 @@ export interface GuestNetwork {
   readonly namespacePath: string
   /** Checks what is asked for and gives a new guest its addresses; undefined where it wants no network. Throws NetError. */
   reserve(id: string, spec: NetworkSpec): GuestNetworkRecord | undefined
+  /** Sentences about what this host's own networks keep guests from. */
+  warnings(): string[]
   /** A guest that is on disk: its addresses are taken, its name is known. */
   know(record: GuestRecord): void
   /** A guest that is removed: its addresses are free. */
