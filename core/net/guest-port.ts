@@ -121,7 +121,7 @@ export class GuestPort {
   /** Counts a frame that came from the guest, and shows it to the capture. */
   received(frame: PinnedBuffer, lengthBytes: number): void {
     this.outFrames++
-    this.outBytes += lengthBytes - VIRTIO_HEADER_BYTES
+    this.outBytes += Math.max(0, lengthBytes - VIRTIO_HEADER_BYTES)
     if (this.capture !== undefined) this.capture.frame(false, frame, lengthBytes, frame, 0, 0)
   }
 

@@ -1,7 +1,6 @@
 // Takes the frames of one guest from its device, a bounded number each turn, and knows what the device's errors mean: no
 // frame now, one frame lost, the interface down, or gone for good.
 import { EAGAIN, EBADFD, ENETDOWN, ENOBUFS, ENODEV, ENXIO } from '../../sys/errno.ts'
-import { errnoName } from '../../sys/system-error.ts'
 import { DROP } from '../frame/drop-reason.ts'
 import type { Frame } from '../frame/frame.ts'
 import type { GuestPort } from '../guest-port.ts'
@@ -14,6 +13,8 @@ const DOWN_CHECK_MS = 200
 const QUEUE_RETRY_MS = 10
 /** Errors of one turn that are looked at before the next device has its share. */
 const ERRORS_PER_TURN = 16
+
+const REMOVED = 'its interface was removed'
 
 export interface PortReaderOwner {
   readonly loop: PacketLoop
@@ -50,11 +51,15 @@ export class PortReader implements DeviceHandler {
     let errors = 0
     for (let count = 0; count < framesPerTurn && errors < ERRORS_PER_TURN; count++) {
       const lengthBytes = port.device.receive(frame.buffer)
-      if (lengthBytes >= 0) {
+      if (lengthBytes > 0) {
         port.received(frame.buffer, lengthBytes)
         this.#owner.handle(port, lengthBytes)
         // A frame may be the end of its guest.
         if (port.isGone) return
+      } else if (lengthBytes === 0) {
+        // A socket that stands for a device: its other end is closed.
+        this.#owner.lost(port, 'its other end was closed')
+        return
       } else {
         if (lengthBytes === -EAGAIN) return
         errors++
@@ -86,7 +91,7 @@ export class PortReader implements DeviceHandler {
 
   #isOver(errno: number): boolean {
     if (errno === ENODEV || errno === EBADFD || errno === ENXIO) {
-      this.#owner.lost(this.#port, errnoName(errno))
+      this.#owner.lost(this.#port, REMOVED)
       return true
     }
     if (errno === ENETDOWN) {
@@ -98,7 +103,7 @@ export class PortReader implements DeviceHandler {
   }
 
   #checkDown(nowMs: number): void {
-    if (this.#port.device.isGone()) this.#owner.lost(this.#port, errnoName(ENETDOWN))
+    if (this.#port.device.isGone()) this.#owner.lost(this.#port, REMOVED)
     else this.#owner.loop.timers.start(this.#downTimer, nowMs + DOWN_CHECK_MS)
   }
 
