@@ -31,7 +31,11 @@ export class ContentServer implements AsyncDisposable {
   }
 
   /** `curl` in `client` gets so much: its SHA-256 as the client has it, and what the server says of it. */
-  async download(client: Namespace, bytes: number, url = this.#url): Promise<{ sha256: string; sent: Transfer }> {
+  async download(
+    client: Namespace,
+    bytes: number,
+    url = this.#url,
+  ): Promise<{ sha256: string; sent: Transfer }> {
     const output = await client.run(
       ...['bash', '-o', 'pipefail', '-c', `curl --globoff -sS --fail '${url}/${bytes}' | sha256sum`],
     )
@@ -39,10 +43,14 @@ export class ContentServer implements AsyncDisposable {
   }
 
   /** `curl` in `client` puts so much: the SHA-256 of what it sent, and what the server says of it. */
-  async upload(client: Namespace, bytes: number): Promise<{ sha256: string; received: Transfer }> {
+  async upload(
+    client: Namespace,
+    bytes: number,
+    url = this.#url,
+  ): Promise<{ sha256: string; received: Transfer }> {
     const upload = client.start(
       ...['bash', '-o', 'pipefail', '-c'],
-      `${program.join(' ')} generate ${bytes} | curl --globoff -sS --fail -o /dev/null -T - '${this.#url}/'`,
+      `${program.join(' ')} generate ${bytes} | curl --globoff -sS --fail -o /dev/null -T - '${url}/'`,
     )
     await upload.output()
     return { sha256: (await upload.end).stderr.trim(), received: await this.#transfer() }

@@ -1,9 +1,10 @@
 // The guest's side of a wire: a network namespace whose kernel plays the guest, configured as guest-init does it, on a TAP
 // or on a veth that stands in for a vif; or no kernel at all, but a test that makes the frames itself (raw-wire.ts).
-import { openPacketSocket } from '../../../core/sys/packet-socket.ts'
-import { inNamespace } from '../../../core/sys/network-namespace.ts'
-import { openTapDevice } from '../../../core/sys/tap-device.ts'
+
 import type { GuestMessage, PolicyRule } from '../../../core/net/engine/messages.ts'
+import { inNamespace } from '../../../core/sys/network-namespace.ts'
+import { openPacketSocket } from '../../../core/sys/packet-socket.ts'
+import { openTapDevice } from '../../../core/sys/tap-device.ts'
 import type { Namespace } from './namespace.ts'
 import type { NetworkLab } from './network-lab.ts'
 
@@ -22,12 +23,14 @@ export interface GuestOptions {
 /** What the core host tells about a guest, for the guest of this number (1 to 254) of a test. */
 export function guestMessage(number: number, options: GuestOptions = {}): Omit<GuestMessage, 'type'> {
   const hex = number.toString(16).padStart(2, '0')
+  const isForeign = options.configuration === 'foreign'
   return {
     id: `guest-${number}`,
     name: `guest${number}`,
     mac: `00:16:3e:00:00:${hex}`,
     ipv4: `10.75.1.${number}`,
-    ipv6: `fdd4:1476:6c7e::a4b:1${hex}`,
+    // A guest that makes its own address makes this one of its MAC (RFC 4291, appendix A).
+    ipv6: isForeign ? `fdd4:1476:6c7e:0:216:3eff:fe00:${number.toString(16)}` : `fdd4:1476:6c7e::a4b:1${hex}`,
     mtu: 1500,
     device: options.device ?? 'tap',
     configuration: options.configuration ?? 'static',
@@ -45,7 +48,11 @@ export interface Guest {
   readonly fd: number
 }
 
-export async function createGuest(lab: NetworkLab, number: number, options: GuestOptions = {}): Promise<Guest> {
+export async function createGuest(
+  lab: NetworkLab,
+  number: number,
+  options: GuestOptions = {},
+): Promise<Guest> {
   const message = guestMessage(number, options)
   const namespace = await lab.namespace(`guest${number}`)
   // Only addresses that are configured here or come by router advertisement; and only foreign guests listen to those.
@@ -80,7 +87,6 @@ async function packetSocket(
   const vif = `vif${number}.0`
   await vifs.ip('link', 'add', vif, 'type', 'veth', 'peer', 'name', GUEST_LINK, 'netns', guest.name)
   await vifs.ip('link', 'set', vif, 'up')
-  if (!offloads)
-    await guest.run('ethtool', '-K', GUEST_LINK, 'tx', 'off', 'tso', 'off', 'gso', 'off')
+  if (!offloads) await guest.run('ethtool', '-K', GUEST_LINK, 'tx', 'off', 'tso', 'off', 'gso', 'off')
   return inNamespace(vifs.path, () => openPacketSocket(vif))
 }

@@ -310,8 +310,10 @@ static int idle(const struct place *place, int count)
 
 int main(int count, char **words)
 {
-	struct rlimit files = { 200000, 200000 };
+	struct rlimit files;
 
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (count < 4)
 		return 2;

@@ -1,14 +1,14 @@
 // A guest's wire without a kernel behind it: the test makes each frame, its virtio-net header too, and reads each that
 // comes. Kernels refuse to send frames that lie in their headers; this is how the engine gets to see them all the same.
 import { setImmediate } from 'node:timers/promises'
+import type { GuestMessage } from '../../../core/net/engine/messages.ts'
 import { MAX_FRAME_BYTES } from '../../../core/net/frame/layout.ts'
 import { EAGAIN, ENOBUFS } from '../../../core/sys/errno.ts'
 import { PinnedBuffer } from '../../../core/sys/pinned-buffer.ts'
 import { watchReadable } from '../../../core/sys/readable-watch.ts'
 import { closeDescriptor, readBytes, SOCK_SEQPACKET, writeBytes } from '../../../core/sys/socket.ts'
 import { makeSocketPair } from '../../../core/sys/socket-pair.ts'
-import type { GuestMessage } from '../../../core/net/engine/messages.ts'
-import { guestMessage, type GuestOptions } from './guest.ts'
+import { type GuestOptions, guestMessage } from './guest.ts'
 
 export class RawWire implements AsyncDisposable {
   readonly message: Omit<GuestMessage, 'type'>

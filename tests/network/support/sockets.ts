@@ -2,7 +2,7 @@
 // namespace in which it was made, wherever it is used.
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { createServer, isIPv6, type Server, Socket } from 'node:net'
+import { createServer, isIPv6, Socket } from 'node:net'
 import { parseAddress } from '../../../core/net/address.ts'
 import { EINPROGRESS } from '../../../core/sys/errno.ts'
 import { inNamespace } from '../../../core/sys/network-namespace.ts'
@@ -54,24 +54,46 @@ export function boundDescriptor(namespace: Namespace, protocol: 'tcp' | 'udp', p
   return fd
 }
 
-/** A server of this process that listens in `namespace`. */
+/** A server of this process that listens in `namespace`; it ends with all of its connections. */
 export async function listenIn(
   namespace: Namespace,
   place: Place,
   serve: (socket: Socket) => void,
-): Promise<Server & AsyncDisposable> {
-  const server = createServer({ allowHalfOpen: true }, serve)
+): Promise<AsyncDisposable> {
+  const open = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket)
+    socket.on('close', () => open.delete(socket))
+    serve(socket)
+  })
   server.listen({ fd: boundDescriptor(namespace, 'tcp', place) })
   await once(server, 'listening')
-  return server
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of open) socket.destroy()
+      await server[Symbol.asyncDispose]()
+    },
+  }
 }
 
 /** A UDP socket of this process, bound in `namespace`. */
-export async function datagramsIn(namespace: Namespace, place: Place): Promise<DatagramSocket & AsyncDisposable> {
+export async function datagramsIn(
+  namespace: Namespace,
+  place: Place,
+): Promise<DatagramSocket & AsyncDisposable> {
   const socket = createSocket(isIPv6(place.address) ? 'udp6' : 'udp4')
+  // With a descriptor Node says so before bind() returns.
+  const listening = once(socket, 'listening')
   socket.bind({ fd: boundDescriptor(namespace, 'udp', place) })
-  await once(socket, 'listening')
+  await listening
   return socket
+}
+
+/** The socket `fd` of this process as a stream; `given` was handed to another process and is closed here. */
+export function fromDescriptor(fd: number, given: number): { readonly socket: Socket } & Disposable {
+  closeDescriptor(given)
+  const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true })
+  return { socket, [Symbol.dispose]: () => void socket.destroy() }
 }
 
 /** All that comes until the other side ends. Throws where it resets. */

@@ -3,24 +3,17 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type EngineProcess, startEngine } from '../../../core/net/engine/start-engine.ts'
 import { NetEngineClient } from '../../../core/net/engine/engine-client.ts'
 import type { ForwardMessage, GuestMessage } from '../../../core/net/engine/messages.ts'
+import { openRawIcmp, type RawIcmp } from '../../../core/net/engine/raw-icmp.ts'
+import { type EngineProcess, startEngine } from '../../../core/net/engine/start-engine.ts'
 import { defaultSettings, type NetworkSettings } from '../../../core/net/settings.ts'
 import { inNamespace } from '../../../core/sys/network-namespace.ts'
-import {
-  AF_INET,
-  AF_INET6,
-  closeDescriptor,
-  openSocket,
-  SOCK_RAW,
-} from '../../../core/sys/socket.ts'
+import { closeDescriptor } from '../../../core/sys/socket.ts'
 import { createGuest, type Guest, type GuestOptions } from './guest.ts'
 import type { NetworkLab } from './network-lab.ts'
 import { boundDescriptor } from './sockets.ts'
 
-const IPPROTO_ICMP = 1
-const IPPROTO_ICMPV6 = 58
 /** `nobody` of every Debian: the engine needs no rights once it listens. */
 const UNPRIVILEGED = 65_534
 
@@ -45,11 +38,13 @@ export class TestEngine implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'net-engine-'))
   readonly #settings: NetworkSettings
   readonly #execPath: string
-  readonly #rawIcmp: { readonly ipv4: number; readonly ipv6: number }
+  readonly #rawIcmp: RawIcmp
   readonly #wires = new Map<string, Wire>()
   readonly #published: Published[] = []
   /** What it said, for the message of a test that fails. */
   readonly log: string[] = []
+  /** Neither the engine nor the connection to it keeps this process from ending. */
+  readonly #alive = setInterval(() => undefined, 60_000)
   #process: EngineProcess | undefined
   #client: NetEngineClient | undefined
   #guestCount = 0
@@ -58,10 +53,7 @@ export class TestEngine implements AsyncDisposable {
     this.#lab = lab
     this.#settings = settings
     this.#execPath = this.#writeStarter(resolvConf)
-    this.#rawIcmp = inNamespace(lab.host.path, () => ({
-      ipv4: openSocket(AF_INET, SOCK_RAW, IPPROTO_ICMP),
-      ipv6: openSocket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6),
-    }))
+    this.#rawIcmp = inNamespace(lab.host.path, () => openRawIcmp((line) => this.log.push(line)))
   }
 
   /** An engine that runs and listens. It ends with the lab. */
@@ -84,7 +76,10 @@ export class TestEngine implements AsyncDisposable {
   /** Starts it and tells it everything that there is. */
   async start(): Promise<void> {
     const socketPath = join(this.#folder, 'net.sock')
-    const log = (line: string) => this.log.push(line)
+    const log = (line: string) => {
+      if (process.env.NETWORK_LOG !== undefined) process.stderr.write(`${line}\n`)
+      this.log.push(line)
+    }
     this.#process = await startEngine({
       socketPath,
       execPath: this.#execPath,
@@ -93,7 +88,10 @@ export class TestEngine implements AsyncDisposable {
       descriptors: this.#settings.limits.descriptors,
       log,
     })
-    this.#client = NetEngineClient.connect(socketPath, { log, onDeviceLost: (id, why) => log(`${id}: ${why}`) })
+    this.#client = NetEngineClient.connect(socketPath, {
+      log,
+      onDeviceLost: (id, why) => log(`${id}: ${why}`),
+    })
     await this.#client.hello(this.#settings, this.#rawIcmp)
     for (const { message, fd } of this.#wires.values()) this.#client.guest(message, fd)
     for (const { message, fd } of this.#published) this.#client.forward(message, fd)
@@ -167,8 +165,10 @@ export class TestEngine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process !== undefined) await this.kill()
     const fds = [...this.#wires.values(), ...this.#published].map(({ fd }) => fd)
-    for (const fd of [...fds, this.#rawIcmp.ipv4, this.#rawIcmp.ipv6]) closeDescriptor(fd)
+    for (const fd of fds) closeDescriptor(fd)
+    this.#rawIcmp[Symbol.dispose]()
     rmSync(this.#folder, { recursive: true, force: true })
+    clearInterval(this.#alive)
   }
 
   /** Node, in the host's namespace and with a resolv.conf of its own. */
