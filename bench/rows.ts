@@ -33,7 +33,12 @@ export function formatRows(rows: readonly BenchRow[]): string {
         : (better === 'lower' ? ratio <= aim : ratio >= aim)
           ? `  aim ${aim} met`
           : `  aim ${aim} MISSED`
-    return `${what}\n    ours ${ours.toFixed(1)} ${unit}   ${peerName} ${peer.toFixed(1)} ${unit}   ratio ${ratio.toFixed(2)} (${better} is better)${met}`
+    return `${what}\n    ours ${figure(ours)} ${unit}   ${peerName} ${figure(peer)} ${unit}   ratio ${ratio.toFixed(2)} (${better} is better)${met}`
   })
   return lines.join('\n')
+}
+
+/** Three digits that count. */
+function figure(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }

@@ -2,6 +2,7 @@
 // their end, or run and measured.
 import { spawn, spawnSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
+import { installPackages } from '../install-packages.ts'
 
 /** Programs, and the Debian package of each. */
 const packageOfTool = {
@@ -22,17 +23,9 @@ export interface Cost {
   readonly peakMiB: number
 }
 
-/** Installs what is missing; needs root. */
-export async function installTools(report: (line: string) => void): Promise<void> {
-  if (process.getuid?.() !== 0)
-    throw new Error('The image bench mounts images and drops caches: run it as root')
-  const missing = Object.entries(packageOfTool)
-    .filter(([tool]) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
-    .map(([, name]) => name)
-  if (missing.length === 0) return
-  report(`Installing ${missing.join(', ')}`)
-  await runTool('apt-get', '-qq', 'update')
-  await runTool('apt-get', '-qq', 'install', '-y', '--no-install-recommends', ...missing)
+/** Installs what is missing; needs root, which mounts images and drops caches too. */
+export function installTools(report: (line: string) => void): void {
+  installPackages('image', packageOfTool, report)
 }
 
 /** Runs a program to its end and returns its output. */

@@ -20,7 +20,7 @@ const fullPipeline = 'skopeo + umoci + mksquashfs zstd 1'
 const tarPipeline = 'gzip -dc | tar2sqfs zstd 1'
 
 export async function run(report: (line: string) => void): Promise<BenchRow[]> {
-  await installTools(report)
+  installTools(report)
   const image = await testImage(report)
   report(`An image of ${Math.round(image.tarBytes / 1e6)} MB in 3 layers; ${machine()}`)
   const folder = await mkdtemp(join(tmpdir(), 'bench-image-'))
