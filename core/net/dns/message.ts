@@ -13,7 +13,7 @@ import {
 } from './protocol.ts'
 
 export interface DnsName {
-  /** As people write it: lower case, no dot at the end, `.` and `\` inside of a label and bytes beyond ASCII escaped. */
+  /** As people write it: lower case, no dot at the end; in a label `.`, `\` and all that is not printable ASCII as `\046`. */
   readonly text: string
   /** Where the message goes on behind it. */
   readonly end: number
@@ -49,6 +49,8 @@ export interface DnsRecordPlace {
 /** RFC 1035 §2.3.4: 255 bytes with the lengths of the labels and the root. */
 const LONGEST_NAME_BYTES = 255
 const POINTER = 0xc0
+const DOT = 0x2e
+const BACKSLASH = 0x5c
 
 export function readHeader(message: Uint8Array): DnsHeader | undefined {
   if (message.length < HEADER_BYTES) return undefined
@@ -168,8 +170,8 @@ function labelText(label: Uint8Array): string {
   let text = ''
   for (const byte of label) {
     if (byte >= 0x41 && byte <= 0x5a) text += String.fromCharCode(byte + 0x20)
-    else if (byte === 0x2e || byte === 0x5c) text += `\\${String.fromCharCode(byte)}`
-    else if (byte > 0x20 && byte < 0x7f) text += String.fromCharCode(byte)
+    else if (byte > 0x20 && byte < 0x7f && byte !== DOT && byte !== BACKSLASH)
+      text += String.fromCharCode(byte)
     else text += `\\${byte.toString().padStart(3, '0')}`
   }
   return text
