@@ -1,11 +1,12 @@
 // Real and scripted DNS servers on loopback, a front for the forwarder that `dig` can ask, and `dig`.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import type { DnsForwarder } from '../../core/net/dns/dns-forwarder.ts'
+import type { Namespace } from './support/namespace.ts'
+import { Program } from './support/program.ts'
 
 const run = promisify(execFile)
 
@@ -19,38 +20,32 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** dnsmasq at `address`:`port`, which knows what `records` (its own options) say and nothing else. */
+export interface DnsmasqOptions {
+  /** Its own options for what it knows; it knows nothing else. */
+  readonly records: readonly string[]
+  readonly namespace?: Namespace
+}
+
+/** dnsmasq at `address`:`port`. */
 export async function startDnsmasq(
   address: string,
   port: number,
-  records: readonly string[],
+  { records, namespace }: DnsmasqOptions,
 ): Promise<AsyncDisposable> {
   const options = ['--no-daemon', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--bind-interfaces']
-  const server = spawn(
-    'dnsmasq',
-    [
-      ...options,
-      '--user=root',
-      '--local=/test/',
-      `--port=${port}`,
-      `--listen-address=${address}`,
-      ...records,
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  )
-  let said = ''
-  for await (const line of createInterface({ input: server.stderr })) {
-    said += `${line}\n`
-    if (line.includes('started, version')) return { [Symbol.asyncDispose]: () => end(server) }
-  }
-  throw new Error(`dnsmasq did not start: ${said}`)
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const exited = once(child, 'exit')
-  child.kill('SIGTERM')
-  await exited
+  const place = ['--user=root', '--local=/test/', `--port=${port}`, `--listen-address=${address}`]
+  const command = ['dnsmasq', ...options, ...place, ...records]
+  const server = namespace?.start(...command) ?? new Program(command)
+  // It says that it has started on stderr, which is for people.
+  await new Promise<void>((resolve, reject) => {
+    let said = ''
+    server.child.stderr.on('data', (text: Buffer) => {
+      said += text.toString()
+      if (said.includes('started, version')) resolve()
+    })
+    void server.end.then(({ stderr }) => reject(new Error(`dnsmasq did not start: ${stderr}`)))
+  })
+  return server
 }
 
 /** A UDP server that does with each query what `answer` says: what `send` is given goes back to the client. */

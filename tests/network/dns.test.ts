@@ -36,14 +36,16 @@ let port = 0
 beforeAll(async () => {
   port = await freePort()
   open.push(
-    await startDnsmasq('127.0.0.1', port, [
-      '--host-record=www.example.test,192.0.2.10,2001:db8::10',
-      '--txt-record=small.example.test,first server',
-      ...Array.from({ length: 5 }, () => `--txt-record=middle.example.test,${longText}`),
-      ...Array.from({ length: 40 }, (_, index) => `--txt-record=big.example.test,${index} ${longText}`),
-      '--edns-packet-max=4096',
-    ]),
-    await startDnsmasq('127.0.0.2', port, ['--txt-record=small.example.test,second server']),
+    await startDnsmasq('127.0.0.1', port, {
+      records: [
+        '--host-record=www.example.test,192.0.2.10,2001:db8::10',
+        '--txt-record=small.example.test,first server',
+        ...Array.from({ length: 5 }, () => `--txt-record=middle.example.test,${longText}`),
+        ...Array.from({ length: 40 }, (_, index) => `--txt-record=big.example.test,${index} ${longText}`),
+        '--edns-packet-max=4096',
+      ],
+    }),
+    await startDnsmasq('127.0.0.2', port, { records: ['--txt-record=small.example.test,second server'] }),
   )
 })
 afterAll(async () => {
