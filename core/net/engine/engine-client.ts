@@ -105,6 +105,11 @@ export class NetEngineClient implements Disposable {
     this.#send({ type: 'end' })
   }
 
+  /** Resolves when all that was said before is done. */
+  async settle(): Promise<void> {
+    await this.#call({ method: 'settle' })
+  }
+
   async stats(): Promise<EngineStats> {
     return readStats(await this.#call({ method: 'stats' }))
   }
@@ -128,9 +133,14 @@ export class NetEngineClient implements Disposable {
     await this.#call({ method: 'connect', guest, port }, [fd])
   }
 
+  /** The process that listens; undefined where the kernel does not say. */
+  get pid(): number | undefined {
+    return this.#channel.peer
+  }
+
   /** Ends an engine that does not answer; only where it is known who listens. */
   kill(): void {
-    const pid = this.#channel.peer
+    const { pid } = this
     this[Symbol.dispose]()
     if (pid !== undefined) process.kill(pid, 'SIGKILL')
   }

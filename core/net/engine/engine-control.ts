@@ -74,6 +74,8 @@ export class EngineControl implements EngineParts, Disposable {
     onPart: (items: readonly unknown[]) => void,
   ): Promise<unknown> {
     switch (message.method) {
+      case 'settle':
+        return await this.#worker.call({ method: 'settle' })
       case 'stats':
         return await this.#stats()
       case 'flows':

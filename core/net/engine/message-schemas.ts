@@ -57,6 +57,7 @@ const toEngine: z.ZodType<ToEngine> = z.union([
   z.strictObject({ type: z.literal('forward-gone'), ...forward }),
   z.strictObject({ type: z.literal('synced') }),
   z.strictObject({ type: z.literal('end') }),
+  z.strictObject({ ...call, method: z.literal('settle') }),
   z.strictObject({ ...call, method: z.literal('stats') }),
   z.strictObject({ ...call, method: z.literal('flows'), guest: guestId.exactOptional() }),
   z.strictObject({

@@ -64,6 +64,8 @@ export type ToEngine =
   | ({ readonly type: 'call'; readonly call: number } & EngineCall)
 
 export type EngineCall =
+  /** Answers when all that was said before is done. */
+  | { readonly method: 'settle' }
   | { readonly method: 'stats' }
   | { readonly method: 'flows'; readonly guest?: string }
   /** Comes with a descriptor that pcapng is written to; frames that it does not take at once are dropped and counted. */

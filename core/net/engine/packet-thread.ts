@@ -110,6 +110,9 @@ function answer(command: Extract<ThreadCommand, { kind: 'call' }>): void {
   }
   try {
     switch (command.method) {
+      case 'settle':
+        report({ kind: 'result', call, result: null })
+        return
       case 'stats':
         report({ kind: 'result', call, result: started().stats() })
         return

@@ -31,6 +31,7 @@ export type ThreadCommand =
   | { readonly kind: 'stop' }
 
 export type ThreadCall =
+  | { readonly method: 'settle' }
   | { readonly method: 'stats' }
   | { readonly method: 'flows'; readonly guest: string | undefined }
   | {

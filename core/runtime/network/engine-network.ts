@@ -39,6 +39,7 @@ export interface EngineNetworkOptions {
   /** The engine's user; undefined leaves it ours. */
   readonly uid?: number | undefined
   readonly gid?: number | undefined
+  readonly execPath?: string | undefined
   readonly log: (message: string) => void
   /** The engine has ended, or is there again. */
   readonly onEngine: (state: NetworkEngineState) => void
@@ -102,6 +103,11 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
     return this.#supervisor.state
   }
 
+  /** The process of the engine that runs. */
+  get enginePid(): number | undefined {
+    return this.#supervisor.client?.pid
+  }
+
   /** Sentences about networks of the host's that guests cannot reach, since their own lie over them. */
   warnings(): string[] {
     return findConflicts(readRoutes(), this.settings).map(
@@ -161,8 +167,10 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
 
   async detach(record: GuestRecord): Promise<void> {
     this.#ports.close(record.id)
-    if (this.#attached.delete(record.id)) this.#supervisor.client?.guestGone(record.id)
     if (record.network !== undefined) record.network.open = []
+    if (!this.#attached.delete(record.id)) return
+    this.#supervisor.client?.guestGone(record.id)
+    await this.#settle()
   }
 
   details({ spec, network }: GuestRecord): GuestNetworkDetails {
@@ -198,6 +206,7 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
     for (const forward of closed) this.#supervisor.client?.forwardGone(forward)
     network.ports = without(network.ports, going)
     network.open = this.#ports.of(record.id)
+    await this.#settle()
   }
 
   list(): NetworkList {
@@ -248,6 +257,11 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
     this.#attachedOf(record)
     const fd = await joined((theirs) => this.#client().connectPort(record.id, port, theirs))
     return portSession({ fd, guestName: record.name, port })
+  }
+
+  /** Until the engine has let go of what it was told to; one that is gone has. */
+  async #settle(): Promise<void> {
+    await this.#supervisor.client?.settle().catch(() => undefined)
   }
 
   #client(): NetEngineClient {

@@ -13,6 +13,8 @@ export interface SupervisorOptions {
   /** The user of an engine that is started; undefined leaves it ours. */
   readonly uid?: number | undefined
   readonly gid?: number | undefined
+  /** The Node program that runs it. */
+  readonly execPath?: string | undefined
   readonly log: (message: string) => void
   /** A connection is there, and `ready` says what the engine has: tell it the rest. Must not throw. */
   readonly onConnected: (client: NetEngineClient, ready: EngineReady) => void
@@ -115,13 +117,13 @@ export class EngineSupervisor implements AsyncDisposable {
   }
 
   async #connect(): Promise<NetEngineClient> {
-    const { socketPath, settings, uid, gid, log } = this.#options
+    const { socketPath, settings, uid, gid, execPath, log } = this.#options
     try {
       return this.#attach()
     } catch (error) {
       if (!isSystemError(error, 'ENOENT', 'ECONNREFUSED')) throw error
     }
-    await startEngine({ socketPath, uid, gid, descriptors: settings.limits.descriptors, log })
+    await startEngine({ socketPath, uid, gid, execPath, descriptors: settings.limits.descriptors, log })
     return this.#attach()
   }
 
@@ -139,7 +141,7 @@ export class EngineSupervisor implements AsyncDisposable {
       await delay(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) break
       const answered = await Promise.race([
-        client.stats().then(
+        client.settle().then(
           () => true,
           () => true, // It ends, or says something wrong: the connection tells.
         ),
