@@ -86,8 +86,10 @@ export function sendSegment(
   view.setUint16(at + WINDOW, (flags & RST) !== 0 ? 0 : windowField(tcp, flow, isSyn))
   view.setUint16(at + URGENT_POINTER, 0)
   setPartialChecksum(target, at, CHECKSUM, transportBytes, PROTOCOL_TCP)
-  if (length > flow.mss)
-    setSegmentation(target, flow.isIpv6 ? GSO_TCPV6 : GSO_TCPV4, at + headerBytes, flow.mss)
+  // Options take from the payload of each segment (RFC 9293 §3.7.1).
+  const segmentBytes = flow.mss - (headerBytes - TCP_HEADER_BYTES)
+  if (length > segmentBytes)
+    setSegmentation(target, flow.isIpv6 ? GSO_TCPV6 : GSO_TCPV4, at + headerBytes, segmentBytes)
   if (!flow.port.send(target, at + headerBytes, payload, offset, length)) return false
   if ((flags & ACK) !== 0) {
     flow.acknowledged = flow.receiveNext

@@ -46,7 +46,10 @@ export function pump(tcp: TcpResources, flow: TcpFlow, isGranted: boolean, isFor
     if (unsent > 0) {
       if (!store.find(flow.sendNext)) return
     } else {
-      if (!read(tcp, flow, want)) continue
+      if (!read(tcp, flow, want)) {
+        if (flow.isWaiting) return
+        continue
+      }
       if (flow.isHangup && store.wasShort) {
         // The end of the stream, if it comes next, travels in the same frame.
         read(tcp, flow, want)
