@@ -18,7 +18,27 @@ export function compilePolicy(
   hostAddresses: readonly string[],
   settings: NetworkSettings,
 ): GuestPolicy {
-  return new RangePolicy(closedIntervals(hostAddresses, settings), rules.map(compileRule))
+  const closed = closedOf(hostAddresses, settings)
+  return rules.length === 0 ? closed.policy : new RangePolicy(closed.intervals, rules.map(compileRule))
+}
+
+interface ClosedPlaces {
+  readonly settings: NetworkSettings
+  readonly intervals: readonly AddressInterval[]
+  /** Of a guest without rules. */
+  readonly policy: GuestPolicy
+}
+
+const closedByHost = new WeakMap<readonly string[], ClosedPlaces>()
+
+/** Made once for all guests: they are judged by the same list of the host's addresses, and few have rules. */
+function closedOf(hostAddresses: readonly string[], settings: NetworkSettings): ClosedPlaces {
+  const known = closedByHost.get(hostAddresses)
+  if (known?.settings === settings) return known
+  const intervals = closedIntervals(hostAddresses, settings)
+  const closed = { settings, intervals, policy: new RangePolicy(intervals, []) }
+  closedByHost.set(hostAddresses, closed)
+  return closed
 }
 
 /**
@@ -95,12 +115,12 @@ class RangePolicy implements GuestPolicy {
   constructor(closed: readonly AddressInterval[], rules: readonly CompiledRule[]) {
     const starts = sortedStarts([...closed, ...rules.flatMap((rule) => rule.intervals)])
     const { verdicts, lists } = judge(starts, closed, rules)
-    this.#starts = Uint32Array.from(starts.flatMap(addressWords))
+    this.#starts = new Uint32Array(starts.flatMap(addressWords))
     this.#intervals = starts.length
     this.#verdicts = verdicts
     let length = 0
     this.#listStarts = Uint32Array.from([0, ...lists.map((list) => (length += list.length))])
-    this.#lists = Uint16Array.from(lists.flat())
+    this.#lists = new Uint16Array(lists.flat())
     this.#isAllow = Uint8Array.from(rules, (rule) => (rule.isAllow ? 1 : 0))
     this.#protocols = Uint8Array.from(rules, (rule) => rule.protocol)
     this.#firstPorts = Uint16Array.from(rules, (rule) => rule.firstPort)
