@@ -53,10 +53,15 @@ export class ErrorQueue {
   /** Who sent the ICMP message; only while `hasOffender`. */
   readonly offender = new SocketAddress()
   hasOffender = false
-  /** Bytes of the datagram's own payload that ICMP quoted. */
+  /** How much of the datagram's own payload ICMP quoted. It is in `payload` from `payloadOffset` on. */
   payloadBytes = 0
+  readonly payloadOffset = PAYLOAD_AT
 
   readonly #block = new PinnedBuffer(CONTROL_AT + CONTROL_BYTES)
+
+  get payload(): PinnedBuffer {
+    return this.#block
+  }
 
   /** After `take()` of a ping socket: the sequence number of the echo request, which its payload begins with (icmp(7)). */
   get quotedSequence(): number {

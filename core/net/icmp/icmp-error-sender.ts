@@ -1,6 +1,7 @@
 // Sends ICMP errors to guests: about the frame in hand, about a packet of an earlier turn, and on behalf of a router out
 // there that the host's kernel heard of. Rules of RFC 1122 §3.2.2, RFC 1812 §4.3.2 and RFC 4443 §2.4: never about ICMP errors,
 // about fragments but the first, or about what was sent to many; as much of the packet as fits; not too often.
+import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { MAPPED_PREFIX } from '../address.ts'
 import { TokenBucket } from '../flow/rate-limit.ts'
 import { DatagramWriter } from '../fragments/datagram-writer.ts'
@@ -13,7 +14,6 @@ import {
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
   PROTOCOL_TCP,
-  UDP_HEADER_BYTES,
 } from '../frame/layout.ts'
 import type { GatewayIdentity } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
@@ -27,6 +27,18 @@ const LONGEST_IPV4_ERROR = 576
 const LONGEST_IPV6_ERROR = 1_280
 const LINK_LOCAL_PREFIX = 0xfe80_0000 | 0
 const QUOTED_TRANSPORT_BYTES = 8
+/** Of a payload, behind the error's IP and ICMP headers and the quoted IP and transport headers. */
+const LONGEST_IPV4_QUOTE =
+  LONGEST_IPV4_ERROR - 2 * IPV4_HEADER_BYTES - ICMP_HEADER_BYTES - QUOTED_TRANSPORT_BYTES
+const LONGEST_IPV6_QUOTE =
+  LONGEST_IPV6_ERROR - 2 * IPV6_HEADER_BYTES - ICMP_HEADER_BYTES - QUOTED_TRANSPORT_BYTES
+
+/** Bytes of a packet behind its transport header, where an error queue or another error has them (ErrorQueue). */
+export interface QuotedPayload {
+  readonly payload: PinnedBuffer
+  readonly payloadOffset: number
+  readonly payloadBytes: number
+}
 
 export class IcmpErrorSender implements IcmpErrors {
   readonly #context: PacketContext
@@ -74,17 +86,24 @@ export class IcmpErrorSender implements IcmpErrors {
     this.fromGateway(port, packet, type, code, mtu)
   }
 
-  /** As `about()`, with a type and code of the packet's family. */
-  fromGateway(port: GuestPort, packet: QuotedPacket, type: number, code: number, mtu: number): void {
+  /** As `fromRouter()`, from the gateway. */
+  fromGateway(
+    port: GuestPort,
+    packet: QuotedPacket,
+    type: number,
+    code: number,
+    info: number,
+    payload?: QuotedPayload,
+  ): void {
     const { ipv6, ipv4 } = this.#gateway
     if (isIpv6Packet(packet))
-      this.fromRouter(port, packet, type, code, mtu, ipv6[0], ipv6[1], ipv6[2], ipv6[3])
-    else this.fromRouter(port, packet, type, code, mtu, 0, 0, MAPPED_PREFIX, ipv4)
+      this.fromRouter(port, packet, type, code, info, ipv6[0], ipv6[1], ipv6[2], ipv6[3], payload)
+    else this.fromRouter(port, packet, type, code, info, 0, 0, MAPPED_PREFIX, ipv4, payload)
   }
 
   /**
    * As `about()`, with a type and code of the packet's family, from `source`: what a router or the other end said, handed
-   * on. `info` is the MTU where there is one.
+   * on. `info` is the MTU where there is one; `payload` what is known of the packet behind its transport header.
    */
   fromRouter(
     port: GuestPort,
@@ -96,11 +115,14 @@ export class IcmpErrorSender implements IcmpErrors {
     source1: number,
     source2: number,
     source3: number,
+    payload?: QuotedPayload,
   ): void {
     if (!this.#mayTell(port)) return
     const isIpv6 = isIpv6Packet(packet)
     const transport = this.#begin(isIpv6, type, code, info)
-    const quotedBytes = this.#quote(port, packet, transport + ICMP_HEADER_BYTES, isIpv6)
+    const longestBytes = isIpv6 ? LONGEST_IPV6_QUOTE : LONGEST_IPV4_QUOTE
+    const payloadBytes = payload === undefined ? 0 : Math.min(payload.payloadBytes, longestBytes)
+    const headBytes = this.#quote(port, packet, transport + ICMP_HEADER_BYTES, isIpv6, payloadBytes)
     this.#writer.send(
       port,
       source0,
@@ -108,10 +130,10 @@ export class IcmpErrorSender implements IcmpErrors {
       source2,
       source3,
       isIpv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP,
-      ICMP_HEADER_BYTES + quotedBytes,
-      this.#writer.target,
-      0,
-      0,
+      ICMP_HEADER_BYTES + headBytes,
+      payload?.payload ?? this.#writer.target,
+      payload?.payloadOffset ?? 0,
+      payloadBytes,
     )
   }
 
@@ -140,15 +162,16 @@ export class IcmpErrorSender implements IcmpErrors {
   }
 
   /** Puts the head of the packet together again, as the guest sent it. */
-  #quote(port: GuestPort, packet: QuotedPacket, at: number, isIpv6: boolean): number {
+  #quote(port: GuestPort, packet: QuotedPacket, at: number, isIpv6: boolean, payloadBytes: number): number {
     const { target } = this.#writer
     const { view } = target
     const headerBytes = isIpv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES
     const transport = at + headerBytes
+    const transportBytes = QUOTED_TRANSPORT_BYTES + payloadBytes
     if (isIpv6) {
       const { ipv6 } = port
       view.setUint32(at, 0x6000_0000)
-      view.setUint16(at + 4, QUOTED_TRANSPORT_BYTES)
+      view.setUint16(at + 4, transportBytes)
       view.setUint8(at + 6, packet.protocol)
       view.setUint8(at + 7, 1)
       view.setInt32(at + 8, ipv6[0])
@@ -161,7 +184,7 @@ export class IcmpErrorSender implements IcmpErrors {
       view.setInt32(at + 36, packet.remote3)
     } else {
       view.setUint16(at, 0x4500)
-      view.setUint16(at + 2, IPV4_HEADER_BYTES + QUOTED_TRANSPORT_BYTES)
+      view.setUint16(at + 2, IPV4_HEADER_BYTES + transportBytes)
       view.setUint16(at + 4, 0)
       view.setUint16(at + 6, 0x4000)
       view.setUint8(at + 8, 1)
@@ -171,12 +194,18 @@ export class IcmpErrorSender implements IcmpErrors {
       view.setInt32(at + 16, packet.remote3)
       view.setUint16(at + 10, ~fold(internetSum(target, at, IPV4_HEADER_BYTES)) & 0xffff)
     }
-    quoteTransport(this.#writer, transport, packet, isIpv6)
+    quoteTransport(this.#writer, transport, packet, isIpv6, transportBytes)
     return headerBytes + QUOTED_TRANSPORT_BYTES
   }
 }
 
-function quoteTransport(writer: DatagramWriter, at: number, packet: QuotedPacket, isIpv6: boolean): void {
+function quoteTransport(
+  writer: DatagramWriter,
+  at: number,
+  packet: QuotedPacket,
+  isIpv6: boolean,
+  transportBytes: number,
+): void {
   const { view } = writer.target
   if (packet.protocol === PROTOCOL_ICMP || packet.protocol === PROTOCOL_ICMPV6) {
     // An echo request: identifier and sequence number.
@@ -192,7 +221,7 @@ function quoteTransport(writer: DatagramWriter, at: number, packet: QuotedPacket
     view.setInt32(at + 4, packet.sequence)
     return
   }
-  view.setUint16(at + 4, UDP_HEADER_BYTES)
+  view.setUint16(at + 4, transportBytes)
   view.setUint16(at + 6, 0)
 }
 

@@ -76,8 +76,9 @@ export class UdpErrors {
         offender.word1,
         offender.word2,
         offender.word3,
+        this.#queue,
       )
-    else this.#icmp.fromGateway(flow.port, flow, type, code, mtu)
+    else this.#icmp.fromGateway(flow.port, flow, type, code, mtu, this.#queue)
   }
 
   /** Whether the guest may hear from who found the fault: not from the host itself, nor from its loopback. */
