@@ -47,7 +47,8 @@ export class GuestPort {
   readonly mac: Uint8Array
   /** The word of its IPv4 address. */
   readonly ipv4: number
-  readonly ipv6: AddressWords
+  /** Its global IPv6 address. A foreign guest chooses it: GuestSwitch.move() keeps the last it used. */
+  ipv6: AddressWords
   readonly mtu: number
   readonly configuration: 'static' | 'foreign'
   readonly device: FrameDevice

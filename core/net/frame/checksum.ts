@@ -105,8 +105,7 @@ export function replacedWord(checksum: number, before: number, after: number): n
 export function isTransportChecksumRight(frame: Frame): boolean {
   const { buffer, transport, protocol } = frame
   // UDP has a length of its own, which may end before the packet does; the parser has compared the two.
-  const length =
-    protocol === PROTOCOL_UDP ? buffer.view.getUint16(transport + 4) : frame.end - transport
+  const length = protocol === PROTOCOL_UDP ? buffer.view.getUint16(transport + 4) : frame.end - transport
   if (protocol === PROTOCOL_ICMP) return fold(internetSum(buffer, transport, length)) === 0xffff
   if (protocol === PROTOCOL_UDP && buffer.view.getUint16(transport + 6) === 0) return !frame.isIpv6
   if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMPV6) return true

@@ -141,6 +141,22 @@ describe('parseFrame()', () => {
     expect(parse(bytes)).toBe(reason)
   })
 
+  it.each([
+    ['a loose source route', [131, 7, 4, 192, 0, 2, 1, 0]],
+    ['a strict source route', [1, 137, 7, 4, 192, 0, 2, 1]],
+    ['an option of length 0', [7, 0, 0, 0]],
+    ['an option of length 1', [7, 1, 0, 0]],
+    ['an option beyond the header', [7, 5, 4, 0]],
+    ['an option without a length', [1, 1, 1, 7]],
+  ])('refuses IPv4 with %s', (_, options) => {
+    const payload = udpDatagram(ipv4, Buffer.from('x'))
+    expect(parse(guestFrame({ ...ipv4, protocol: 17, options: Uint8Array.from(options), payload }))).toBe(
+      'malformed',
+    )
+    const alert = Uint8Array.of(148, 4, 0, 0)
+    expect(parse(guestFrame({ ...ipv4, protocol: 17, options: alert, payload }))).toBeUndefined()
+  })
+
   const extended = (type: number, bytes: Uint8Array): Buffer =>
     guestFrame({
       ...ipv6,

@@ -41,6 +41,11 @@ const ICMP_HEADER_BYTES = 8
 const TCP_CHECKSUM = 16
 const UDP_CHECKSUM = 6
 
+const OPTIONS_END = 0
+const NO_OPERATION = 1
+const LOOSE_SOURCE_ROUTE = 131
+const STRICT_SOURCE_ROUTE = 137
+
 const HOP_BY_HOP = 0
 const ROUTING = 43
 const FRAGMENT = 44
@@ -89,6 +94,7 @@ function parseIpv4(frame: Frame, lengthBytes: number): DropReason | undefined {
   if (first >>> 4 !== 4 || headerBytes < IPV4_HEADER_BYTES) return 'malformed'
   if (totalBytes < headerBytes || NETWORK + totalBytes > lengthBytes) return 'malformed'
   if (fold(internetSum(frame.buffer, NETWORK, headerBytes)) !== 0xffff) return 'bad-checksum'
+  if (headerBytes > IPV4_HEADER_BYTES && !areOptionsHarmless(frame, NETWORK + headerBytes)) return 'malformed'
   const fragment = view.getUint16(NETWORK + 6)
   frame.trafficClass = view.getUint8(NETWORK + 1)
   frame.hopLimit = view.getUint8(NETWORK + 8)
@@ -108,6 +114,24 @@ function parseIpv4(frame: Frame, lengthBytes: number): DropReason | undefined {
   frame.isFragment = frame.hasMoreFragments || frame.fragmentOffsetBytes > 0
   frame.fragmentId = view.getUint16(NETWORK + 4)
   return frame.isFragment || hasTransportHeader(frame) ? undefined : 'malformed'
+}
+
+/** Options that fill their space, and none that would have us route as the sender likes (RFC 7126 §4.3, §4.4). */
+function areOptionsHarmless(frame: Frame, end: number): boolean {
+  const { view } = frame.buffer
+  for (let at = NETWORK + IPV4_HEADER_BYTES; at < end; ) {
+    const type = view.getUint8(at)
+    if (type === OPTIONS_END) return true
+    if (type === NO_OPERATION) {
+      at++
+      continue
+    }
+    if (type === LOOSE_SOURCE_ROUTE || type === STRICT_SOURCE_ROUTE || at + 1 >= end) return false
+    const optionBytes = view.getUint8(at + 1)
+    if (optionBytes < 2 || at + optionBytes > end) return false
+    at += optionBytes
+  }
+  return true
 }
 
 function parseIpv6(frame: Frame, lengthBytes: number): DropReason | undefined {

@@ -166,6 +166,35 @@ describe('the dispatcher', () => {
     expect(guest.drops).toEqual({ multicast: 5 })
   })
 
+  it('lets a foreign guest choose its IPv6 address, and nobody take another’s', () => {
+    const foreign = harness.addGuest(7, { configuration: 'foreign' })
+    const own = 'fdd4:1476:6c7e:0:216:3eff:fe00:7'
+    const from = (from: TestGuest, source: string, destination: string) => {
+      const frame = echoFrame(source, destination)
+      frame.set(from.mac, 16)
+      return from.send(frame).map((bytes) => seen(bytes).destination)
+    }
+    expect(from(guest, own, GATEWAY6)).toEqual([])
+    expect(from(foreign, own, GATEWAY6)).toEqual([own])
+    expect(from(guest, guest.ipv6, own)).toEqual([])
+    expect(foreign.take().map((bytes) => seen(bytes).destination)).toEqual([own])
+    expect(from(foreign, guest.ipv6, GATEWAY6)).toEqual([])
+    expect(from(foreign, 'fdd4:1476:6c7e::a4b:109', GATEWAY6)).toEqual([])
+    expect(from(foreign, '2001:db8::7', GATEWAY6)).toEqual([])
+    const second = harness.addGuest(8, { configuration: 'foreign' })
+    expect(from(second, own, GATEWAY6)).toEqual([])
+    expect(second.drops).toEqual({ 'spoofed-source': 1 })
+    expect(foreign.drops).toEqual({ 'spoofed-source': 3 })
+  })
+
+  it('counts what a host tells groups of its wire as what it is', () => {
+    const ends = { source: 'fe80::5', destination: 'ff02::fb', sourcePort: 5353, destinationPort: 5353 }
+    const frame = udpFrame(ends, Buffer.from('x'), mine())
+    frame.set([0x33, 0x33], 10)
+    expect(guest.send(frame)).toEqual([])
+    expect(guest.drops).toEqual({ multicast: 1 })
+  })
+
   it('hears reports of multicast groups and says nothing', () => {
     const report = icmpMessage('::', 'ff02::16', 143, 0, Buffer.alloc(4))
     const extension = { type: 0, bytes: Buffer.of(58, 0, 5, 2, 0, 0, 1, 0) }

@@ -84,6 +84,7 @@ export class Dispatcher {
       port.drop('closed-range')
       return
     }
+    if (port.configuration === 'foreign' && frame.isIpv6) this.#learnAddress(port, frame)
     const isToGateway = this.#isToGateway(frame)
     if (!isSourceRight(port, frame, isToGateway)) {
       port.drop('spoofed-source')
@@ -110,6 +111,20 @@ export class Dispatcher {
     // Only with an offload may a packet be larger than the wire.
     if (frame.gsoType === GSO_NONE && frame.end - NETWORK > port.mtu) return 'oversized'
     return undefined
+  }
+
+  /**
+   * A foreign guest makes its address by itself, out of the prefix that is advertised to it (RFC 4862): the one it uses is
+   * its own, unless it is another's. Reserved addresses have zeros where such an interface identifier has 32 bits of its own.
+   */
+  #learnAddress(port: GuestPort, frame: Frame): void {
+    const { source0, source1, source2, source3 } = frame
+    const { ipv6 } = port
+    if (source3 === ipv6[3] && source2 === ipv6[2]) return
+    if (source0 !== this.#gateway.prefix0 || source1 !== this.#gateway.prefix1 || source2 === 0) return
+    const { guestSwitch } = this.#parts
+    if (guestSwitch.find(source0, source1, source2, source3) === undefined)
+      guestSwitch.move(port, source0, source1, source2, source3)
   }
 
   #isToGateway(frame: Frame): boolean {

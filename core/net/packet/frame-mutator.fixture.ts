@@ -283,7 +283,7 @@ export class FrameMutator {
       else if (kind === 2) frame[at] = pick(random, [0, 1, 0x7f, 0x80, 0xff])
       else if (at + 2 <= frame.length) frame.writeUInt16BE(pick(random, [0, 1, 20, 1500, 0x7fff, 0xffff]), at)
     }
-    if (random.chance(0.1)) frame = frame.subarray(0, random.below(frame.length + 1))
+    if (random.chance(0.1)) frame = frame.subarray(0, 1 + random.below(frame.length))
     if (random.chance(0.05)) frame = Buffer.concat([frame, Buffer.alloc(random.below(2_000), 0xa5)])
     if (frame.length < 44) return frame
     // Most lies keep the sender, or they would all end at the first check.

@@ -19,8 +19,11 @@ export function isSourceRight(port: GuestPort, frame: Frame, isToGateway: boolea
   const { ipv6 } = port
   const { source0, source1, source2, source3 } = frame
   if (source3 === ipv6[3] && source2 === ipv6[2] && source1 === ipv6[1] && source0 === ipv6[0]) return true
+  const isToGroup = frame.destination0 >>> 24 === 0xff
+  // What a host says to groups of its wire (mDNS, DHCPv6) goes nowhere, but is no lie.
+  if (source0 === LINK_LOCAL_PREFIX && source1 === 0 && isToGroup) return !frame.isFragment
   if (frame.protocol !== PROTOCOL_ICMPV6 || frame.isFragment) return false
-  if (source0 === LINK_LOCAL_PREFIX && source1 === 0) return isToGateway || frame.destination0 >>> 24 === 0xff
+  if (source0 === LINK_LOCAL_PREFIX && source1 === 0) return isToGateway
   return source0 === 0 && source1 === 0 && source2 === 0 && source3 === 0 && isOfNewcomer(frame)
 }
 

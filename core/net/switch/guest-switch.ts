@@ -70,6 +70,13 @@ export class GuestSwitch {
     else this.#byIpv6.delete(port.ipv6[3])
   }
 
+  /** The guest has this IPv6 address from now on, in place of the one before. */
+  move(port: GuestPort, word0: number, word1: number, word2: number, word3: number): void {
+    this.remove(port)
+    port.ipv6 = [word0, word1, word2, word3]
+    this.add(port)
+  }
+
   /** The guest that has this address (words as in address.ts). */
   find(word0: number, word1: number, word2: number, word3: number): GuestPort | undefined {
     if (word0 === 0 && word1 === 0 && word2 === MAPPED_PREFIX) return this.#byIpv4.get(word3)
