@@ -57,7 +57,7 @@ export class LabHost implements AsyncDisposable {
 
   /** What Xen and dom0 have now of domains, loop devices, interfaces and xenstore nodes and had not before. */
   async leftBehind(): Promise<string[]> {
-    const before = new Set([...this.#before.split('\n'), ...sharedNodes])
+    const before = new Set([...this.#before.split('\n'), ...shared])
     return (await tracesIn(this.lab)).split('\n').filter((line) => !before.has(line))
   }
 
@@ -71,15 +71,17 @@ export class LabHost implements AsyncDisposable {
   }
 }
 
-/** Folders of xenstore that the first guest makes and all others use; xl leaves them too. */
-const sharedNodes = [
+/** What the first guest makes and all others use: folders of xenstore, which xl leaves too, and the vifs' namespace. */
+const shared = [
   '/local/domain/0/backend',
   '/local/domain/0/backend/console',
   '/local/domain/0/backend/vbd',
   '/local/domain/0/backend/vif',
   '/vm',
   '/bulkhead',
-].map((path) => `node ${path} = ""`)
+]
+  .map((path) => `node ${path} = ""`)
+  .concat('run netns')
 
 /** Lines that name everything a guest may leave in a host. */
 async function tracesIn(lab: Lab): Promise<string> {

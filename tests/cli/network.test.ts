@@ -108,7 +108,9 @@ describe('bulkhead net', () => {
   it('says that nobody listens', async () => {
     const { status, stdout, stderr } = await host.bulkhead(['net', 'connect', 'web', '4444'])
     expect([status, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/^bulkhead: Cannot connect to port 4444 of guest "web": .+\n/)
+    expect(stderr).toMatch(
+      /^bulkhead: Cannot connect to port 4444 of the guest: nobody took the connection\n/,
+    )
   })
 
   it('shows a connection while it is open, carries both directions, and ends with both', async () => {

@@ -41,6 +41,9 @@ export async function followCore(): Promise<void> {
       case 'job':
         jobs.put(event.job)
         break
+      case 'network':
+        void host.refresh() // Its checks say what has become of the engine.
+        break
     }
   }
 

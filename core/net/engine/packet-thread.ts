@@ -134,10 +134,8 @@ function answer(command: Extract<ThreadCommand, { kind: 'call' }>): void {
             fail(
               new NetError(
                 'net.unreachable',
-                `Nobody took the connection to port ${command.port} of the guest`,
-                {
-                  hint: 'Is its program listening there, on all addresses?',
-                },
+                `Cannot connect to port ${command.port} of the guest: nobody took the connection`,
+                { hint: 'Is a program listening there, on all addresses?' },
               ),
             )
         })
