@@ -44,12 +44,14 @@ export class DnsForwarder implements Disposable {
   readonly #upstreams: Upstreams
   readonly #resolvConf: ResolvConfWatch
   readonly #port: number
+  readonly #log: (message: string) => void
   readonly #idleMs: number
   readonly #clock: () => number
 
   constructor(options: DnsForwarderOptions) {
     const { settings, log, resolvConf = resolvConfPath, upstreamTimeoutMs } = options
     this.#settings = settings
+    this.#log = log
     this.#zone = new GuestZone(settings)
     this.#port = options.upstreamPort ?? DNS_PORT
     this.#idleMs = options.idleMs ?? IDLE_MS
@@ -133,8 +135,17 @@ export class DnsForwarder implements Disposable {
     for (const id of [...this.#guests.keys()]) this.removeGuest(id)
   }
 
-  /** Never rejects. */
+  /** Never rejects: a defect of ours costs one answer, not the engine. */
   async #answer(id: string, bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#answerOrThrow(id, bytes, transport)
+    } catch (error) {
+      this.#log(`Cannot answer a DNS query: ${error instanceof Error ? error.stack : error}`)
+      return undefined
+    }
+  }
+
+  async #answerOrThrow(id: string, bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
     const limits = this.#guests.get(id)
     if (limits === undefined) return undefined
     const read = readQuery(bytes)

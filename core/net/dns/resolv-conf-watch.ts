@@ -135,19 +135,18 @@ function places(path: string): Map<string, Set<string>> {
 function linkTarget(path: string): string | undefined {
   try {
     return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return undefined
-    throw error
+  } catch {
+    // Then the way ends here, whatever the reason: reading the file will say it.
+    return undefined
   }
 }
 
-/** Which file this is and when it was written; the same as long as neither changes. */
+/** Which file this is and when it was written, or why there is none: the same as long as nothing changes. */
 function fingerprint(path: string): string {
   try {
     const { dev, ino, mtimeNs, ctimeNs, size } = statSync(path, { bigint: true })
     return `${dev} ${ino} ${mtimeNs} ${ctimeNs} ${size}`
   } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return 'none'
-    throw error
+    return error instanceof Error && 'code' in error ? String(error.code) : 'none'
   }
 }

@@ -203,7 +203,7 @@ describe('the table', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 })
