@@ -30,7 +30,7 @@ export class TcpForward implements SocketHandler, TurnTask {
     this.#context = context
     this.#fd = fd
     this.#take = take
-    this.#token = context.watcher.watch(fd, this)
+    this.#token = context.watcher.watch(fd, this, false)
   }
 
   onSocketEvents(): void {

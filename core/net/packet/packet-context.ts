@@ -9,8 +9,11 @@ export interface SocketHandler {
 }
 
 export interface SocketWatcher {
-  /** Watches `fd` for all events, edge-triggered, from now on. Returns a token for `unwatch()`. Throws NetError. */
-  watch(fd: number, handler: SocketHandler): number
+  /**
+   * Watches `fd` for all events, edge-triggered, from now on. Returns a token for `unwatch()`. Throws NetError. `needsRoom`
+   * false: whoever sends there does not wait for room (EPOLLOUT), and is not told of it after each datagram that has left.
+   */
+  watch(fd: number, handler: SocketHandler, needsRoom?: boolean): number
   /** Ends it. Events of this turn that are still to be told are not. Call it before closing the descriptor. */
   unwatch(fd: number, token: number): void
 }

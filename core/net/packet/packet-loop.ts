@@ -12,6 +12,7 @@ import { TimerWheel } from './timer-wheel.ts'
 import { WatchTable } from './watch-table.ts'
 
 const SOCKET_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+const DATAGRAM_EVENTS = EPOLLIN | EPOLLET
 const EVENTS_PER_TURN = 256
 /** While nothing happens `run()` looks at least this often whether it shall stop. */
 const LONGEST_SLEEP_MS = 1_000
@@ -83,8 +84,8 @@ export class PacketLoop implements PacketContext, SocketWatcher, Disposable {
     return this.#wake.fd
   }
 
-  watch(fd: number, handler: SocketHandler): number {
-    return this.#add(fd, SOCKET_EVENTS, handler)
+  watch(fd: number, handler: SocketHandler, needsRoom = true): number {
+    return this.#add(fd, needsRoom ? SOCKET_EVENTS : DATAGRAM_EVENTS, handler)
   }
 
   unwatch(fd: number, token: number): void {

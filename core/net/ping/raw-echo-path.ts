@@ -65,7 +65,7 @@ export class RawEchoPath implements EchoPath, SocketHandler, TurnTask {
     this.#isIpv6 = isIpv6
     this.#fd = fd
     filterIcmp(fd, isIpv6, isIpv6 ? IPV6_TYPES : IPV4_TYPES)
-    this.#token = context.watcher.watch(fd, this)
+    this.#token = context.watcher.watch(fd, this, false)
   }
 
   open(flow: PingFlow): number {

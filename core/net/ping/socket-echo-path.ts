@@ -54,9 +54,8 @@ export class SocketEchoPath implements EchoPath {
       return failed
     }
     flow.fd = fd
-    flow.token = this.#context.watcher.watch(fd, {
-      onSocketEvents: (events) => this.#onEvents(flow, events),
-    })
+    const handler = { onSocketEvents: (events: number) => this.#onEvents(flow, events) }
+    flow.token = this.#context.watcher.watch(fd, handler, false)
     return 0
   }
 

@@ -265,7 +265,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
       nowMs,
       undefined,
     )
-    flow.token = this.#context.watcher.watch(fd, flow)
+    flow.token = this.#context.watcher.watch(fd, flow, false)
     this.#adopt(flow)
     return flow
   }

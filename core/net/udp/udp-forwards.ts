@@ -65,7 +65,7 @@ export class UdpForwards implements UdpForwardOwner {
     // One of the two fails, as the socket is of the other family.
     setSocketOption(fd, IPPROTO_IP, IP_PKTINFO, 1)
     setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-    forward.token = this.#context.watcher.watch(fd, forward)
+    forward.token = this.#context.watcher.watch(fd, forward, false)
     return forward
   }
 
