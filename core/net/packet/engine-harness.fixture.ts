@@ -6,6 +6,7 @@ import type { GuestMessage } from '../engine/messages.ts'
 import { Frame } from '../frame/frame.ts'
 import { parseFrame } from '../frame/parse-frame.ts'
 import { defaultLimits, defaultSettings, type NetworkLimits } from '../settings.ts'
+import type { StreamSockets } from '../tcp/stream-sockets.ts'
 import { PacketEngine } from './packet-engine.ts'
 import { PacketLoop } from './packet-loop.ts'
 
@@ -62,7 +63,7 @@ export class EngineHarness implements Disposable {
   }[] = []
   readonly streams: number[] = []
 
-  constructor(limits: Partial<NetworkLimits> = {}) {
+  constructor(limits: Partial<NetworkLimits> = {}, sockets?: StreamSockets) {
     this.loop = new PacketLoop({
       clock: () => this.nowMs,
       onDefect: (error) => this.engine.reportDefect(error),
@@ -76,6 +77,7 @@ export class EngineHarness implements Disposable {
         deviceLost: (guest, reason) => this.lost.push(`${guest}: ${reason}`),
         log: (message) => this.logged.push(message),
       },
+      ...(sockets === undefined ? {} : { sockets }),
       wrapDevice: (_plain, { id }) => {
         const guest = this.guests.get(id)
         if (guest === undefined) throw new Error(`No guest ${id}`)
