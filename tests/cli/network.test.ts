@@ -167,10 +167,15 @@ describe('a guest', () => {
     expect(stdout).toContain(page.page)
   })
 
-  it('that is kept apart finds and reaches nobody, and not the host', async () => {
-    const script = `nslookup web.guest 10.75.0.1 | grep -c NXDOMAIN; wget -T 5 -qO- http://${web.network.ipv4}/ || echo no`
-    const { stdout } = await host.bulkhead(['run', '--rm', '--no-guest-traffic', image, 'sh', '-c', script])
-    expect(stdout).toMatch(/^[1-9]\nno\n$/)
+  it('that is kept apart finds and reaches nobody, and has the resolver that was asked for', async () => {
+    const script = [
+      "grep -E '^(search|options)' /etc/resolv.conf",
+      'nslookup web.guest 10.75.0.1 | grep -c NXDOMAIN',
+      `wget -T 5 -qO- http://${web.network.ipv4}/ || echo no`,
+    ]
+    const options = ['--no-guest-traffic', '--dns-search', 'lan.example', '--dns-option', 'ndots:2']
+    const words = ['run', '--rm', ...options, image, 'sh', '-c', script.join('\n')]
+    expect((await host.bulkhead(words)).stdout).toMatch(/^search lan\.example\noptions ndots:2\n[1-9]\nno\n$/)
   })
 
   it('without a network has its own loopback only', async () => {
