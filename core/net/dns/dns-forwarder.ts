@@ -95,13 +95,23 @@ export class DnsForwarder implements Disposable {
     return this.#guests.get(id)?.counters
   }
 
+  /** How much of what a guest asked was not carried: beyond its rate, or too much at a time. */
+  dropped(id: string): number {
+    return this.#guests.get(id)?.dropped ?? 0
+  }
+
   /**
    * A datagram of guest `id` to the gateway's port 53. `reply` is called once with the answer's bytes, perhaps at once, or
    * never: what is no query, and what is beyond the guest's rate, is dropped.
    */
   query(id: string, bytes: Uint8Array, reply: (answer: Uint8Array) => void): void {
-    const answered = this.#answer(id, bytes, 'udp')
-    void answered.then((answer) => {
+    const limits = this.#guests.get(id)
+    if (limits === undefined) return
+    if (!limits.takeQuery(this.#clock())) {
+      limits.counters.overRate++
+      return
+    }
+    void this.#answer(limits, id, bytes, 'udp').then((answer) => {
       if (answer !== undefined && this.#guests.has(id)) reply(answer)
     })
   }
@@ -111,8 +121,9 @@ export class DnsForwarder implements Disposable {
    * `allowHalfOpen`, so that a client that ends its side first gets its answers.
    */
   serveStream(id: string, socket: Duplex): void {
-    const connection = this.#guests.get(id)?.beginConnection()
-    if (connection === undefined) {
+    const limits = this.#guests.get(id)
+    const connection = limits?.beginConnection()
+    if (limits === undefined || connection === undefined) {
       socket.destroy()
       return
     }
@@ -121,7 +132,8 @@ export class DnsForwarder implements Disposable {
     serveDnsStream({
       socket,
       idleMs: this.#idleMs,
-      onMessage: (message) => this.#answer(id, message, 'tcp'),
+      mayAsk: () => limits.takeQuery(this.#clock()),
+      onMessage: (message) => this.#answer(limits, id, message, 'tcp'),
       onClosed: () => {
         connection[Symbol.dispose]()
         streams.delete(socket)
@@ -136,24 +148,29 @@ export class DnsForwarder implements Disposable {
   }
 
   /** Never rejects: a defect of ours costs one answer, not the engine. */
-  async #answer(id: string, bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
+  async #answer(
+    limits: GuestLimits,
+    id: string,
+    bytes: Uint8Array,
+    transport: Transport,
+  ): Promise<Uint8Array | undefined> {
     try {
-      return await this.#answerOrThrow(id, bytes, transport)
+      return await this.#answerOrThrow(limits, id, bytes, transport)
     } catch (error) {
       this.#log(`Cannot answer a DNS query: ${error instanceof Error ? error.stack : error}`)
       return undefined
     }
   }
 
-  async #answerOrThrow(id: string, bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
-    const limits = this.#guests.get(id)
-    if (limits === undefined) return undefined
-    const read = readQuery(bytes)
-    const isWithinRate = limits.takeQuery(this.#clock())
-    if (read === undefined) return undefined
-    const query = 'rcode' in read ? read.query : read
-    if (!isWithinRate) return transport === 'udp' ? undefined : writeError(query, REFUSED)
-    if ('rcode' in read) return writeError(query, read.rcode)
+  async #answerOrThrow(
+    limits: GuestLimits,
+    id: string,
+    bytes: Uint8Array,
+    transport: Transport,
+  ): Promise<Uint8Array | undefined> {
+    const query = readQuery(bytes)
+    if (query === undefined) return undefined
+    if ('rcode' in query) return writeError(query.query, query.rcode)
     const local = this.#zone.answer(query, id)
     if (local !== undefined) {
       limits.counters.local++

@@ -6,13 +6,14 @@ export type DnsLimits = Pick<NetworkLimits, 'dnsPerSecond' | 'dnsOutstanding' | 
 
 /** Since the guest came. */
 export interface DnsCounters {
+  /** That were within the rate. */
   readonly queries: number
   /** Answered from the guests' zone. */
   readonly local: number
   readonly forwarded: number
   /** Of these, where no server had an answer. */
   readonly failed: number
-  /** Beyond the rate: dropped over UDP, refused over TCP. */
+  /** Beyond the rate, and dropped. Over TCP nothing is: there it is read later. */
   readonly overRate: number
   /** Refused, since too many were on their way. */
   readonly overOutstanding: number
@@ -40,12 +41,17 @@ export class GuestLimits {
     this.#rate = new TokenBucket(limits.dnsPerSecond)
   }
 
-  /** Counts a query. False where it is one too many a second. */
+  /** Counts a query, unless it is one too many a second: then false. */
   takeQuery(nowMs: number): boolean {
+    if (!this.#rate.take(nowMs)) return false
     this.counters.queries++
-    if (this.#rate.take(nowMs)) return true
-    this.counters.overRate++
-    return false
+    return true
+  }
+
+  /** Everything that was asked and not carried. */
+  get dropped(): number {
+    const { overRate, overOutstanding, overConnections } = this.counters
+    return overRate + overOutstanding + overConnections
   }
 
   /** Counts a query on its way upstream, until it is disposed of; undefined where there are too many. */
