@@ -80,6 +80,8 @@ export class UdpFlow implements TableFlow, QuotedPacket, SocketHandler, TurnTask
   outBytes = 0
   /** What the socket was told, -1 for the kernel's own. */
   hopLimit = -1
+  /** Its socket got a larger receive buffer. */
+  hasLargeBuffer = false
   /** The kernel takes trains of segments on this path (UDP_SEGMENT). */
   maySegment = true
 

@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, readdirSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Frame } from '../frame/frame.ts'
 import {
@@ -100,6 +101,23 @@ const icmpOf = (seen: SeenPacket) => ({
   mtu: new DataView(seen.payload.buffer, seen.payload.byteOffset).getUint32(4),
   quoted: seen.payload.subarray(8),
 })
+
+/** Does something while this process may open nothing more. */
+function withoutDescriptors(action: () => void): void {
+  const prlimit = (...words: string[]) => execFileSync('prlimit', ['--pid', `${process.pid}`, ...words])
+  const softLimit = prlimit('--nofile', '--noheadings', '--output=SOFT').toString().trim()
+  const highest = Math.max(...readdirSync('/proc/self/fd').map(Number))
+  prlimit(`--nofile=${highest + 20}:`)
+  const fill: number[] = []
+  try {
+    for (;;) fill.push(openSync('/dev/null', 'r'))
+  } catch {
+    action()
+  } finally {
+    for (const fd of fill) closeSync(fd)
+    prlimit(`--nofile=${softLimit}:`)
+  }
+}
 
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length
 
@@ -363,6 +381,27 @@ describe('flows of UDP', () => {
     for (let fromPort = 1; fromPort <= 4; fromPort++) send({ to: '127.0.0.1', toPort: peer.port, fromPort })
     expect(udp.flowCount).toBe(2)
     expect(dropsOf(port)).toEqual({ 'flow-rate': 2 })
+  })
+
+  it('take the place of the guest’s oldest when no descriptor is free, and of nobody else’s', () => {
+    using peer = new UdpPeer()
+    const from = (fromPort: number) => send({ to: '127.0.0.1', toPort: peer.port, fromPort })
+    from(1)
+    from(2)
+    const other = guestWire()
+    withoutDescriptors(() => {
+      from(3)
+      const mine = { port, device }
+      ;({ port, device } = other)
+      from(4)
+      ;({ port, device } = mine)
+    })
+    expect([...udp.reports()].map(({ guestPort }) => guestPort).toSorted()).toEqual([2, 3])
+    expect(dropsOf(port)).toEqual({})
+    expect(dropsOf(other.port)).toEqual({ 'descriptor-limit': 1 })
+    expect(other.device.frames.map(readPacket).map((seen) => icmpOf(seen))).toMatchObject([
+      { type: 3, code: 13 },
+    ])
   })
 
   it('obey the guest’s policy, and the guest is told', () => {

@@ -3,6 +3,7 @@
 import { DatagramReceiver } from '../../sys/datagram-batch.ts'
 import { EAGAIN } from '../../sys/errno.ts'
 import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
+import { SOL_SOCKET, setSocketOption } from '../../sys/socket.ts'
 import { SocketAddress } from '../../sys/socket-address.ts'
 import type { DatagramWriter } from '../fragments/datagram-writer.ts'
 import { PROTOCOL_UDP, UDP_HEADER_BYTES } from '../frame/layout.ts'
@@ -12,6 +13,10 @@ import type { UdpForward } from './udp-forward.ts'
 const BATCHES_PER_TURN = 4
 /** Errors of earlier datagrams that one read may meet before it is an error of its own. */
 const MAX_ERRORS = 4
+
+const SO_RCVBUF = 8
+/** For sockets that bring many datagrams at once, as far as the host allows (net.core.rmem_max). Others keep the default. */
+const BUSY_BUFFER_BYTES = 2_097_152
 
 /** What became of a socket that was read. */
 export type ReceiveOutcome = 'drained' | 'more'
@@ -43,6 +48,10 @@ export class UdpInput {
       }
       // Fewer than asked for: the socket is empty, or has an error that makes an event of its own.
       if (count < this.#receiver.capacity) return 'drained'
+      if (!flow.hasLargeBuffer) {
+        flow.hasLargeBuffer = true
+        setSocketOption(flow.fd, SOL_SOCKET, SO_RCVBUF, BUSY_BUFFER_BYTES)
+      }
       batch++
     }
     return 'more'
