@@ -283,6 +283,21 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
     expect([peer.stack.flowCount, peer.stack.poolBytes, peer.port.inFlightBytes]).toEqual([0, 0, 0])
   })
 
+  it('ends a flow whose last acknowledgement had to wait for the device', () => {
+    const peer = new ScriptedPeer({ family })
+    const socket = peer.connect()
+    socket.end()
+    peer.acknowledgment = (peer.take().sequence + 1) | 0
+    peer.device.isFull = true
+    peer.sendFin()
+    expect(socket.state).toBe('open')
+    peer.device.isFull = false
+    peer.port.isWritable = true
+    peer.stack.portWritable(peer.port)
+    expect(peer.take()).toMatchObject({ flags: ACK, acknowledgment: peer.sequence })
+    expect(socket.state).toBe('closed')
+  })
+
   it('names the states of its flows', () => {
     const peer = new ScriptedPeer({ family })
     const states = () => [...peer.stack.reports()].map(({ state }) => state)

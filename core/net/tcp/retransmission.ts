@@ -88,10 +88,15 @@ export function onSackBlocks(
   flow.sack ??= new SackScoreboard()
   const isNews = readSackBlocks(view, from, to, flow.sendUnacknowledged, flow.sendMax, flow.sack)
   if (!isNews) return
-  // Bytes beyond a gap that three segments would fill (RFC 6675 §4), or that a probe of the tail brought out.
-  if (!flow.isRecovering && (flow.sack.sizeBytes > (DUPLICATES - 1) * flow.mss || flow.isTailProbed))
+  flow.duplicates++
+  if (flow.isRecovering) continueRecovery(tcp, flow)
+  // Three times news from beyond a gap, or as much as three segments bring (RFC 6675 §4), or what a probe of the tail showed.
+  else if (
+    flow.duplicates >= DUPLICATES ||
+    flow.sack.sizeBytes > (DUPLICATES - 1) * flow.mss ||
+    flow.isTailProbed
+  )
     enterRecovery(tcp, flow)
-  else if (flow.isRecovering) continueRecovery(tcp, flow)
 }
 
 /** An acknowledgement that says nothing new while data is in flight (RFC 5681 §2). */

@@ -239,6 +239,21 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
     expect([again.sequence, again.payload.length]).toEqual([start, mss])
   })
 
+  it('takes three small segments beyond a gap for a loss as well (RFC 6675 §4)', () => {
+    const peer = new ScriptedPeer({ family })
+    const socket = peer.connect()
+    for (let at = 0; at < 5; at++) socket.push(pattern(100, at * 100))
+    const { sequence } = peer.takeAll()[0] as Segment
+    for (let count = 2; count <= 4; count++) {
+      expect(peer.sent).toHaveLength(0)
+      peer.send({
+        acknowledgment: sequence,
+        options: sackOption([sequence + 100, sequence + count * 100]),
+      })
+    }
+    expect(peer.take()).toMatchObject({ sequence, payload: pattern(100) })
+  })
+
   it('fills several holes once each, and again when they stay (RFC 6675 §4)', () => {
     const peer = new ScriptedPeer({ family })
     const socket = peer.connect()

@@ -165,7 +165,6 @@ function whileSynchronized(tcp: TcpResources, flow: TcpFlow, frame: Frame): void
   flow.activeAtMs = tcp.context.nowMs
   if (length > 0 || (flags & FIN) !== 0)
     takeData(tcp, flow, frame, sequence, at + headerBytes, length, (flags & FIN) !== 0)
-  else if (sequence !== flow.receiveNext && flow.outOfOrder === undefined) ackAtEndOfTurn(tcp, flow)
   if (flow.isReadable || flow.sendNext !== flow.store.end) pump(tcp, flow, false)
   if (flow.guest.waitingCount > 0) serveWaiting(tcp, flow.guest)
   endWhenDone(tcp, flow)

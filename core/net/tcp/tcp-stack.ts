@@ -256,6 +256,8 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
 
   retransmitTimer(flow: TcpFlow): void {
     onRetransmitTimer(this.#tcp, flow)
+    endWhenDone(this.#tcp, flow)
+    if (this.#tcp.pool.hasRefused) this.#awaitMemory()
   }
 
   lifeTimer(flow: TcpFlow): void {

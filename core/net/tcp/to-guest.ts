@@ -8,6 +8,7 @@ import type { TcpGuest } from './tcp-guest.ts'
 import { ACK, FIN, PSH } from './tcp-header.ts'
 import { sendAck, sendControl, sendSegment } from './tcp-output.ts'
 import type { TcpResources } from './tcp-resources.ts'
+import { endWhenDone } from './to-host.ts'
 
 /** Of one frame: IP counts 65 535 bytes with its header (RFC 791 §3.1); TCP's may be 60. */
 const MAX_PAYLOAD_BYTES = 65_535 - 20 - 60
@@ -84,6 +85,7 @@ export function serveWaiting(tcp: TcpResources, guest: TcpGuest): void {
       if (flow.state === CLOSED) continue
       if (flow.isAckDue && !flow.isDue) sendAck(tcp, flow)
       pump(tcp, flow, true)
+      endWhenDone(tcp, flow)
     }
     if (port.inFrames === framesBefore) return
   }
