@@ -106,10 +106,18 @@ export class EngineControl implements EngineParts, Disposable {
     const { user, system } = process.cpuUsage()
     return {
       ...counted,
+      guests: counted.guests.map((guest) => this.#withDns(guest)),
       residentBytes: process.memoryUsage.rss(),
       cpuTimeMs: (user + system) / 1000,
       descriptors: readdirSync('/proc/self/fd').length,
     }
+  }
+
+  /** Queries that were not carried are dropped here and not in the packet thread. */
+  #withDns(guest: EngineStats['guests'][number]): EngineStats['guests'][number] {
+    const dropped = this.#dns?.dropped(guest.guest) ?? 0
+    if (dropped === 0) return guest
+    return { ...guest, drops: { ...guest.drops, rate: (guest.drops.rate ?? 0) + dropped } }
   }
 
   #hear(news: ThreadNews): void {

@@ -12,6 +12,7 @@ import { defaultLimits } from '../settings.ts'
 import { confineProcess, confineThread, leaveRoot, readableFolders } from './confinement.ts'
 import { EngineControl } from './engine-control.ts'
 import { EngineServer } from './engine-server.ts'
+import { LONGEST_TEXT } from './messages.ts'
 import { PacketWorker } from './packet-worker.ts'
 import { LISTENING } from './start-engine.ts'
 
@@ -21,7 +22,7 @@ const farewellMs = 500
 const startedAt = new Date().toISOString()
 /** To the core host's log; where none is there to standard error, which may be nobody's by now. */
 function log(message: string): void {
-  if (server?.isConnected === true) server.tell({ type: 'log', message })
+  if (server?.isConnected === true) server.tell({ type: 'log', message: message.slice(0, LONGEST_TEXT) })
   else process.stderr.write(`${message}\n`)
 }
 process.stderr.on('error', () => {})

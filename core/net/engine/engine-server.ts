@@ -7,7 +7,13 @@ import type { FileDescriptor } from '../../sys/file-descriptor.ts'
 import { NetError } from '../errors.ts'
 import type { NetworkSettings } from '../settings.ts'
 import { readToEngine, writeMessage } from './message-schemas.ts'
-import { type FromEngine, type GuestMessage, protocolVersion, type ToEngine } from './messages.ts'
+import {
+  type FromEngine,
+  type GuestMessage,
+  LONGEST_TEXT,
+  protocolVersion,
+  type ToEngine,
+} from './messages.ts'
 import type { Forward } from './thread-commands.ts'
 
 /** What the server is in front of. Descriptors that it gets are its own from then on. */
@@ -87,7 +93,7 @@ export class EngineServer {
   deviceLost(id: string, reason: string): void {
     if (!this.#guests.has(id)) return
     this.#forget(id)
-    this.tell({ type: 'device-lost', guest: id, reason })
+    this.tell({ type: 'device-lost', guest: id, reason: reason.slice(0, LONGEST_TEXT) })
   }
 
   /** Sends to the core host, if one is there. */
@@ -233,7 +239,11 @@ export class EngineServer {
       const code = error instanceof BulkheadError ? error.code : 'net.protocol'
       const hint = error instanceof BulkheadError ? error.hint : undefined
       const text = error instanceof Error ? error.message : String(error)
-      answer({ type: 'error', call, error: { code, message: text, ...(hint === undefined ? {} : { hint }) } })
+      answer({
+        type: 'error',
+        call,
+        error: { code, message: text.slice(0, LONGEST_TEXT), ...(hint === undefined ? {} : { hint }) },
+      })
     }
   }
 

@@ -3,13 +3,19 @@
 import { z } from 'zod'
 import { NetError } from '../errors.ts'
 import { macAddress, mtu, networkSettings } from '../settings-schema.ts'
-import type { EngineFlow, EngineStats, FromEngine, ToEngine } from './messages.ts'
+import {
+  type EngineFlow,
+  type EngineStats,
+  type FromEngine,
+  LONGEST_TEXT,
+  type ToEngine,
+} from './messages.ts'
 
 const guestId = z.string().min(1).max(128)
 const address = z.string().min(2).max(64)
 const port = z.number().int().min(1).max(65_535)
 const counter = z.number().min(0)
-const text = z.string().max(4096)
+const text = z.string().max(LONGEST_TEXT)
 const positive = z.number().int().positive()
 
 const policyRule = z.strictObject({

@@ -6,6 +6,9 @@ import type { NetworkSettings } from '../settings.ts'
 
 export const protocolVersion = 1
 
+/** Characters of a sentence in a message. */
+export const LONGEST_TEXT = 4096
+
 export interface PolicyRule {
   readonly action: 'allow' | 'deny'
   /** Address, range or `any`. */
