@@ -1,4 +1,5 @@
 // One round of all measurements through one way: streams by iperf3, the rest by our load generator.
+import type { Iperf } from '../../tests/network/support/iperf.ts'
 import type { LoadGenerator, LoadTarget } from '../../tests/network/support/load-generator.ts'
 import type { Namespace } from '../../tests/network/support/namespace.ts'
 import { WORLD } from '../../tests/network/support/network-lab.ts'
@@ -29,10 +30,11 @@ export interface Measured {
 
 export async function measure(
   { guest, pid }: RunningWay,
-  load: LoadGenerator,
+  { load, iperf }: { load: LoadGenerator; iperf: Iperf },
   seconds: number,
 ): Promise<Measured> {
-  const streams = (...options: readonly string[]) => withCpu(pid, () => throughput(guest, seconds, options))
+  const streams = (...options: readonly string[]) =>
+    withCpu(pid, () => throughput(iperf, guest, seconds, options))
   const up = await streams()
   const up4 = await streams('-P', '4')
   const down = await streams('-R')
@@ -88,11 +90,11 @@ function perGB({ result, cpu }: WithCpu<Throughput>): number {
 }
 
 async function throughput(
+  iperf: Iperf,
   guest: Namespace,
   seconds: number,
   options: readonly string[],
 ): Promise<Throughput> {
-  const json = await guest.run('iperf3', '-c', WORLD.ipv4, '-t', String(seconds), '-J', ...options)
-  const { end }: { end: { sum_received: { bits_per_second: number; bytes: number } } } = JSON.parse(json)
-  return { gbits: end.sum_received.bits_per_second / 1e9, bytes: end.sum_received.bytes }
+  const { bitsPerSecond, bytes } = await iperf.run(guest, WORLD.ipv4, '-t', String(seconds), ...options)
+  return { gbits: bitsPerSecond / 1e9, bytes }
 }

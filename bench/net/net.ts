@@ -2,8 +2,9 @@
 // bare veth as the limit of the machine. Ours always has the MTU of our guests, 1500; pasta has its best, 65520, and ours.
 // Everything is in namespaces of its own; servers, clients and whoever carries the frames share the processors.
 
+import { Iperf } from '../../tests/network/support/iperf.ts'
 import { LoadGenerator } from '../../tests/network/support/load-generator.ts'
-import { NetworkLab, WORLD } from '../../tests/network/support/network-lab.ts'
+import { NetworkLab } from '../../tests/network/support/network-lab.ts'
 import { installPackages } from '../install-packages.ts'
 import type { BenchOptions } from '../options.ts'
 import { type BenchRow, median, row } from '../rows.ts'
@@ -74,9 +75,9 @@ export async function run(report: (line: string) => void, { isShort }: BenchOpti
 /** On a network of its own, so that no way finds what another left behind. */
 async function measureOnce(way: Way, load: LoadGenerator, seconds: number): Promise<Measured> {
   await using lab = await NetworkLab.create()
-  lab.serve(lab.world, 'iperf3', '-s', '-B', WORLD.ipv4)
+  const iperf = new Iperf(lab, lab.world)
   lab.use(await load.serve(lab.world, LOAD_TARGET))
-  return await measure(await way.start(lab), load, seconds)
+  return await measure(await way.start(lab), { load, iperf }, seconds)
 }
 
 function rowsOf(

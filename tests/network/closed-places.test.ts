@@ -39,7 +39,6 @@ beforeAll(async () => {
   ]) {
     const server = await listenIn(lab.host, place, (socket) => {
       met.push(`TCP ${socket.localAddress}`)
-      socket.on('error', () => undefined)
       socket.destroy()
     })
     lab.use(server)

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ContentServer } from './support/content.ts'
 import type { Guest } from './support/guest.ts'
+import { Iperf } from './support/iperf.ts'
 import { FAMILIES, NetworkLab } from './support/network-lab.ts'
 import { connectIn, listenIn, readToEnd } from './support/sockets.ts'
 import { TestEngine } from './support/test-engine.ts'
@@ -70,10 +71,7 @@ describe.each(FAMILIES)('%s', (family) => {
 })
 
 test('streams in both directions at once between two guests', async () => {
-  lab.serve(other.namespace, 'iperf3', '-s')
-  const json = await one.namespace.run(
-    ...['bash', '-c', `until iperf3 -c ${other.message.ipv4} -n 256M --bidir -J; do sleep 0.1; done`],
-  )
-  const { end } = JSON.parse(json.slice(json.lastIndexOf('{\n\t"start"')))
-  expect(end.sum_received.bytes).toBeGreaterThan(200 * MIB)
+  const iperf = new Iperf(lab, other.namespace)
+  const { bytes } = await iperf.run(one.namespace, other.message.ipv4, '-n', '256M', '--bidir')
+  expect(bytes).toBeGreaterThan(200 * MIB)
 })

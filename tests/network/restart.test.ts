@@ -19,7 +19,6 @@ beforeAll(async () => {
   other = await engine.addGuest({ device: 'packet' })
   lab.use(
     await listenIn(lab.world, { address: WORLD.ipv4, port: 80 }, (socket) => {
-      socket.on('error', () => undefined)
       socket.pipe(socket)
     }),
   )

@@ -58,6 +58,11 @@ export class RawWire implements AsyncDisposable {
     return this.#frames.splice(0)
   }
 
+  /** Reads nothing more: what the engine sends stays where it is, until there is no room. */
+  pause(): void {
+    this.#watch[Symbol.dispose]()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]()
     closeDescriptor(this.#end)
