@@ -1,8 +1,5 @@
 // The packet path as a whole: guests with their devices, the protocols, the gateway, and what the control thread asks of
 // them. It knows no thread and no message port: the engine's packet thread drives it, and so do tests.
-import { ECONNREFUSED } from '../../sys/errno.ts'
-import { makeSocketPair } from '../../sys/socket-pair.ts'
-import { SystemError } from '../../sys/system-error.ts'
 import { MAPPED_PREFIX, parseAddress } from '../address.ts'
 import type { FrameDevice } from '../device/frame-device.ts'
 import { PacketFrameDevice } from '../device/packet-device.ts'
@@ -11,27 +8,17 @@ import type { EngineFlow, EngineStats, GuestMessage } from '../engine/messages.t
 import { NetError } from '../errors.ts'
 import { TokenBucket } from '../flow/rate-limit.ts'
 import { type Forward, Forwards } from '../forwards/forwards.ts'
-import { Reassembly } from '../fragments/reassembly.ts'
 import { Frame } from '../frame/frame.ts'
-import { type GatewayIdentity, gatewayIdentity, parseMac } from '../gateway/gateway-identity.ts'
+import { parseMac } from '../gateway/gateway-identity.ts'
 import { GuestPort } from '../guest-port.ts'
-import { IcmpErrorSender } from '../icmp/icmp-error-sender.ts'
-import { PingFlows } from '../ping/ping-flows.ts'
 import { compilePeerPolicy, compilePolicy } from '../policy/range-policy.ts'
 import type { NetworkSettings } from '../settings.ts'
-import { GuestSwitch } from '../switch/guest-switch.ts'
-import { KernelStreamSockets } from '../tcp/kernel-stream-sockets.ts'
 import type { StreamSockets } from '../tcp/stream-sockets.ts'
-import { TcpStack } from '../tcp/tcp-stack.ts'
-import { UdpFlows } from '../udp/udp-flows.ts'
-import { Dispatcher } from './dispatcher.ts'
-import { engineFlow, type FlowSources, guestStats } from './engine-reports.ts'
-import { GatewayWire } from './gateway-wire.ts'
+import { engineFlow, guestStats } from './engine-reports.ts'
 import type { PacketLoop } from './packet-loop.ts'
 import { PortReader, type PortReaderOwner } from './port-reader.ts'
-import { tellTooBig } from './too-big.ts'
+import { Protocols } from './protocols.ts'
 
-const DNS_PORT = 53
 /** Connections of the host's own get a source port of this range, as its kernel would take one (ip(7)). */
 const FIRST_EPHEMERAL_PORT = 32_768
 const EPHEMERAL_PORTS = 28_232
@@ -73,16 +60,8 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   readonly framesPerTurn: number
   readonly frame = new Frame()
   readonly #options: PacketEngineOptions
-  readonly #gateway: GatewayIdentity
-  readonly #icmp: IcmpErrorSender
-  readonly #reassembly: Reassembly
-  readonly #wire: GatewayWire
-  readonly #switch: GuestSwitch
-  readonly #tcp: TcpStack
-  readonly #udp: UdpFlows
-  readonly #ping: PingFlows
+  readonly #protocols: Protocols
   readonly #forwards: Forwards
-  readonly #dispatcher: Dispatcher
   readonly #guests = new Map<string, Guest>()
   readonly #defectLog = new TokenBucket(1, 1)
   #hostAddresses: readonly string[]
@@ -96,53 +75,17 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     this.loop = loop
     this.framesPerTurn = limits.framesPerTurn
     this.#hostAddresses = options.hostAddresses ?? []
-    this.#gateway = gatewayIdentity(settings)
-    const gateway = this.#gateway
-    this.#icmp = new IcmpErrorSender(loop, gateway, limits.icmpErrorsPerSecond)
-    const icmp = this.#icmp
-    this.#reassembly = new Reassembly(loop, limits, icmp)
-    this.#wire = new GatewayWire({
+    const { rawIcmp, sockets } = options
+    this.#protocols = new Protocols({
       context: loop,
-      gateway,
-      zone: settings.zone,
-      echoesPerSecond: limits.echoesPerSecond,
+      settings,
+      rawIcmp,
+      sockets,
+      dns: (guest, guestPort, isIpv6, question) => services.dns(guest, guestPort, isIpv6, question),
+      dnsStream: (guest, fd) => services.dnsStream(guest, fd),
     })
-    this.#switch = new GuestSwitch(loop, gateway, icmp)
-    this.#tcp = new TcpStack(loop, {
-      sockets: options.sockets ?? new KernelStreamSockets(),
-      limits,
-      gateway,
-      icmp,
-      localService: (port, remotePort) => this.#localService(port, remotePort),
-    })
-    this.#udp = new UdpFlows(loop, {
-      limits,
-      gateway,
-      icmp,
-      services: {
-        dns: (port, guestPort, question, isIpv6) => services.dns(port.id, guestPort, isIpv6, question),
-        dhcp: (port, frame) => this.#wire.dhcp(port, frame),
-      },
-    })
-    this.#ping = new PingFlows(loop, { limits, gateway, icmp })
-    this.#ping.useRawSockets(options.rawIcmp?.ipv4 ?? -1, options.rawIcmp?.ipv6 ?? -1)
-    this.#forwards = new Forwards(loop, {
-      gateway,
-      tcp: this.#tcp,
-      udp: this.#udp,
-      portOf: (id) => this.#guests.get(id)?.port,
-    })
-    this.#dispatcher = new Dispatcher({
-      gateway,
-      wire: this.#wire,
-      guestSwitch: this.#switch,
-      reassembly: this.#reassembly,
-      icmp,
-      tcp: this.#tcp,
-      udp: this.#udp,
-      ping: this.#ping,
-      tooBig: (port, frame) => tellTooBig(this.#tcp, port, frame),
-    })
+    const { gateway, tcp, udp } = this.#protocols
+    this.#forwards = new Forwards(loop, { gateway, tcp, udp, portOf: (id) => this.#guests.get(id)?.port })
   }
 
   /** The ids of the guests that it carries. */
@@ -177,8 +120,8 @@ export class PacketEngine implements PortReaderOwner, Disposable {
       port.peerPolicy = peerPolicyOf(message)
       const reader = new PortReader(port, this)
       this.#guests.set(message.id, { message, port, reader })
-      this.#switch.add(port)
-      this.#wire.add(port, message.search)
+      this.#protocols.guestSwitch.add(port)
+      this.#protocols.wire.add(port, message.search)
     } catch (error) {
       device.close()
       throw error
@@ -202,13 +145,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     const { port, reader } = guest
     port.isGone = true
     port.capture?.end()
-    this.#switch.remove(port)
-    this.#tcp.portGone(port)
-    this.#udp.portGone(port)
-    this.#ping.portGone(port)
-    this.#reassembly.portGone(port)
-    this.#wire.portGone(port)
-    this.#icmp.portGone(port)
+    this.#protocols.portGone(port)
     reader.close()
   }
 
@@ -225,13 +162,23 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   connect(id: string, guestPort: number, fd: number, done: (accepted: boolean) => void): void {
     const { port } = this.#guest(id)
     const remotePort = FIRST_EPHEMERAL_PORT + Math.floor(Math.random() * EPHEMERAL_PORTS)
-    this.#tcp.openInbound(port, fd, 0, 0, MAPPED_PREFIX, this.#gateway.ipv4, remotePort, guestPort, done)
+    this.#protocols.tcp.openInbound(
+      port,
+      fd,
+      0,
+      0,
+      MAPPED_PREFIX,
+      this.#protocols.gateway.ipv4,
+      remotePort,
+      guestPort,
+      done,
+    )
   }
 
   /** The answer to a question of `EngineServices.dns()`. Does nothing where the guest has gone. */
   answerDns(id: string, guestPort: number, isIpv6: boolean, answer: Uint8Array): void {
     const guest = this.#guests.get(id)
-    if (guest !== undefined) this.#udp.answerFromGateway(guest.port, isIpv6, guestPort, answer)
+    if (guest !== undefined) this.#protocols.udp.answerFromGateway(guest.port, isIpv6, guestPort, answer)
   }
 
   /** Lets `start` hang a capture on the guest's port. Throws NetError `net.no-guest`, and what `start` throws. */
@@ -251,18 +198,18 @@ export class PacketEngine implements PortReaderOwner, Disposable {
 
   stats(): Pick<EngineStats, 'guests' | 'flows' | 'poolBytes'> {
     for (const { reader } of this.#guests.values()) reader.countOverruns()
-    const sources = this.#sources
+    const { tcp, udp, ping } = this.#protocols
     return {
-      guests: [...this.#guests.values()].map(({ port }) => guestStats(port, sources)),
-      flows: sources.tcp.flowCount + sources.udp.flowCount + sources.ping.flowCount,
-      poolBytes: this.#tcp.poolBytes,
+      guests: [...this.#guests.values()].map(({ port }) => guestStats(port, this.#protocols)),
+      flows: tcp.flowCount + udp.flowCount + ping.flowCount,
+      poolBytes: tcp.poolBytes,
     }
   }
 
   /** The flows of one guest or of all. Throws NetError `net.no-guest`. */
   flows(id?: string): EngineFlow[] {
     const only = id === undefined ? undefined : this.#guest(id).port
-    const { tcp, udp, ping } = this.#sources
+    const { tcp, udp, ping } = this.#protocols
     const flows: EngineFlow[] = []
     for (const source of [tcp, udp, ping])
       for (const report of source.reports())
@@ -273,7 +220,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   /** Of PortReader: a frame is in `frame`. */
   handle(port: GuestPort, lengthBytes: number): void {
     try {
-      this.#dispatcher.frame(port, this.frame, lengthBytes)
+      this.#protocols.dispatcher.frame(port, this.frame, lengthBytes)
     } catch (error) {
       // A defect of ours: this frame is lost, and nothing else.
       port.drop('internal')
@@ -282,7 +229,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   }
 
   hasRoom(port: GuestPort): void {
-    this.#tcp.portWritable(port)
+    this.#protocols.tcp.portWritable(port)
   }
 
   lost(port: GuestPort, reason: string): void {
@@ -301,10 +248,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
   [Symbol.dispose](): void {
     this.#forwards[Symbol.dispose]()
     for (const id of this.guests) this.removeGuest(id)
-  }
-
-  get #sources(): FlowSources {
-    return { tcp: this.#tcp, udp: this.#udp, ping: this.#ping }
+    this.#protocols[Symbol.dispose]()
   }
 
   #guest(id: string): Guest {
@@ -318,18 +262,6 @@ export class PacketEngine implements PortReaderOwner, Disposable {
 
   #policyOf(message: GuestMessage): ReturnType<typeof compilePolicy> {
     return compilePolicy(message.policy, this.#hostAddresses, this.#options.settings)
-  }
-
-  #localService(port: GuestPort, remotePort: number): number {
-    if (remotePort !== DNS_PORT) return -ECONNREFUSED
-    try {
-      const [near, far] = makeSocketPair()
-      this.#options.services.dnsStream(port.id, far)
-      return near
-    } catch (error) {
-      if (error instanceof SystemError) return -error.errno
-      throw error
-    }
   }
 }
 
