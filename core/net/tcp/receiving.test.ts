@@ -27,26 +27,6 @@ describe.each([4, 6] as const)('TCP over IPv%i, receiving', (family) => {
     expect(peer.sent).toHaveLength(0)
   })
 
-  it('saves an acknowledgement of a large frame for one turn, not longer (RFC 9293 §3.8.6.3)', () => {
-    const peer = new ScriptedPeer({ family })
-    peer.connect()
-    peer.sendInTurn({ payload: pattern(40_000), gsoSizeBytes: 1_400 })
-    peer.context.endTurn()
-    expect(peer.sent).toHaveLength(0)
-    peer.context.endTurn()
-    expect(peer.take().acknowledgment).toBe(peer.sequence + 40_000)
-    peer.sequence += 40_000
-    // The second and third frames make 128 KiB: nothing is saved.
-    for (let at = 0; at < 4; at++)
-      peer.sendInTurn({
-        sequence: peer.sequence + at * 40_000,
-        payload: pattern(40_000),
-        gsoSizeBytes: 1_400,
-      })
-    peer.context.endTurn()
-    expect(peer.sent).toHaveLength(1)
-  })
-
   it('keeps what lies beyond a gap, tells it at once by SACK, and acknowledges all when it is filled (RFC 9293 §3.10.7.4, RFC 2018 §4)', () => {
     const peer = new ScriptedPeer({ family })
     const socket = peer.connect()

@@ -111,9 +111,6 @@ export class TcpFlow implements TableFlow, SocketHandler, TurnTask, QuotedPacket
   hasSack = false
   isDue = false
   isAckDue = false
-  /** Unacknowledged at the end of the last turn, when that turn's acknowledgement was saved. */
-  heldAckBytes = 0
-  isBulk = false
   /** The guest's FIN, once it is known. */
   isFinKnown = false
   finSequence = 0

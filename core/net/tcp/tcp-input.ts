@@ -33,8 +33,6 @@ import type { TcpResources } from './tcp-resources.ts'
 import { pump, serveWaiting } from './to-guest.ts'
 import { deliver, deliverOutOfOrder, endWhenDone, receiveFin } from './to-host.ts'
 
-/** A frame of at least this belongs to a bulk transfer, whose acknowledgements may be thinner. */
-const BULK_FRAME_BYTES = 16_384
 const FIN_REPEATED_MS = 1_000
 
 export function segmentArrives(tcp: TcpResources, flow: TcpFlow, frame: Frame): void {
@@ -298,7 +296,6 @@ function takeData(
     sendAck(tcp, flow)
     return
   }
-  flow.isBulk = length >= BULK_FRAME_BYTES
   if (usable > skip) deliver(tcp, flow, frame.buffer, payload + skip, usable - skip)
   if (flow.outOfOrder !== undefined) deliverOutOfOrder(tcp, flow)
   receiveFin(tcp, flow)

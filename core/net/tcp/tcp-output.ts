@@ -94,7 +94,6 @@ export function sendSegment(
   if ((flags & ACK) !== 0) {
     flow.acknowledged = flow.receiveNext
     flow.isAckDue = false
-    flow.heldAckBytes = 0
   }
   return true
 }
