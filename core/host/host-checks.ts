@@ -88,6 +88,27 @@ const definitions: readonly CheckDefinition[] = [
     },
   },
   {
+    id: 'network',
+    title: "Guests' network",
+    run: ({ network }) => {
+      const { state, message } = network.list().engine
+      const [conflict] = network.warnings()
+      if (state !== 'running')
+        return {
+          passed: false,
+          detail: `The network engine does not run${message === undefined ? '' : `: ${message}`}`,
+          fix: 'It is started again by itself; the log of the core host says more.',
+        }
+      if (conflict !== undefined)
+        return {
+          passed: false,
+          detail: conflict,
+          fix: 'See docs/networking.md for /etc/bulkhead/network.json.',
+        }
+      return { passed: true, detail: 'The network engine runs' }
+    },
+  },
+  {
     id: 'kernel',
     title: 'Kernel for guests',
     run: ({ kernels }) => {

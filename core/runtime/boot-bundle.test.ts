@@ -79,9 +79,15 @@ const spec = {
 }
 const addresses = { mac: '00:16:3e:00:00:01', ipv4: '10.75.9.9', ipv6: 'fdd4:1476:6c7e::a4b:909' }
 
-async function bundleOf(record: object, filesystem: 'squashfs' | 'erofs' = 'squashfs') {
+async function bundleOf(
+  record: object,
+  filesystem: 'squashfs' | 'erofs' = 'squashfs',
+  hostSearch: readonly string[] = [],
+) {
   const whole = { id: '0'.repeat(64), spec, ...record } as unknown as GuestRecord
-  const archive = Buffer.from(await launchBundle(whole, filesystem, defaultSettings)).toString('latin1')
+  const archive = Buffer.from(
+    await launchBundle(whole, filesystem, { settings: defaultSettings, hostSearch }),
+  ).toString('latin1')
   return JSON.parse(/\{"version".*\}/.exec(archive)?.[0] ?? '')
 }
 
@@ -102,10 +108,16 @@ test('guest-init is told its addresses, and to ask the gateway for names', async
   })
 })
 
+test('a guest looks for names among the guests, then where its host does', async () => {
+  expect(await bundleOf({ network: addresses }, 'squashfs', ['example.org', 'guest'])).toMatchObject({
+    dns: { search: ['guest', 'example.org'] },
+  })
+})
+
 test('name servers of its own take the place of the gateway', async () => {
   const own = { servers: ['192.0.2.53'], search: ['example.net'], options: ['ndots:2'] }
   const record = { network: addresses, spec: { ...spec, network: { ...spec.network, dns: own } } }
-  expect(await bundleOf(record)).toMatchObject({ dns: own })
+  expect(await bundleOf(record, 'squashfs', ['example.org'])).toMatchObject({ dns: own })
 })
 
 test('a guest without a network gets no address and no name server', async () => {

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '../durable-file.ts'
+import { searchDomains } from '../net/dns/search-domains.ts'
 import type { NetworkSettings } from '../net/settings.ts'
 import type { RootImage } from '../oci/image-worker-client.ts'
 import { type InitrdEntry, makeInitrd } from '../xen/kernel/initrd.ts'
@@ -103,11 +104,17 @@ async function makeGuestInitrd(options: InitrdOptions): Promise<string> {
   return target
 }
 
+export interface NetworkAround {
+  readonly settings: NetworkSettings
+  /** In which domains the host looks for names. */
+  readonly hostSearch: readonly string[]
+}
+
 /** The initrd's second part: the launch spec for guest-init. */
 export async function launchBundle(
   record: GuestRecord,
   rootFilesystem: RootFilesystem,
-  settings: NetworkSettings,
+  around: NetworkAround,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { process, hostname, readOnlyRoot } = record.spec
   const bundle = {
@@ -120,7 +127,7 @@ export async function launchBundle(
       upper: readOnlyRoot ? { kind: 'none' } : { kind: 'tmpfs', sizeBytes: 0 },
     },
     process: { ...process, argv: [...process.argv], env: [...process.env], groups: [...process.groups] },
-    ...networkOf(record, settings),
+    ...networkOf(record, around),
     hosts: [],
     seed: randomBytes(64).toString('base64'),
   }
@@ -131,7 +138,7 @@ export async function launchBundle(
 }
 
 /** Addresses are the record's; names are asked of the gateway, unless the guest is to ask others. */
-function networkOf({ network, spec }: GuestRecord, settings: NetworkSettings) {
+function networkOf({ network, spec }: GuestRecord, { settings, hostSearch }: NetworkAround) {
   if (network === undefined)
     return { network: { kind: 'none' }, dns: { servers: [], search: [], options: [] } }
   const { gatewayIpv4, gatewayIpv6, mtu, zone } = settings
@@ -146,7 +153,7 @@ function networkOf({ network, spec }: GuestRecord, settings: NetworkSettings) {
     },
     dns: {
       servers: servers.length === 0 ? [gatewayIpv4, gatewayIpv6] : servers,
-      search: search.length === 0 ? [zone] : search,
+      search: searchDomains(search, zone, hostSearch),
       options,
     },
   }

@@ -338,6 +338,7 @@ export class Guests {
     record.exit = exit
     delete record.ending
     delete record.domid
+    if (record.network !== undefined) record.network.open = []
     await this.#setState(guest, 'exited')
     await life.streams.end()
     guest.forgetLife()

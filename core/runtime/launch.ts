@@ -2,6 +2,7 @@
 // and what a killed core host left is found again in the journal.
 import { join } from 'node:path'
 import type { LaunchStep } from '../api/methods.ts'
+import { hostSearchDomains } from '../net/dns/search-domains.ts'
 import { buildDomain } from '../xen/build/domain-builder.ts'
 import { diskNumber, waitForVbdBackend } from '../xen/devices/vbd.ts'
 import type { DomainId } from '../xen/domain-id.ts'
@@ -61,7 +62,12 @@ export async function launch(guest: Guest, services: HostServices, signal: Abort
         cacheFolder: join(services.stateFolder, 'initrds'),
       }),
     },
-    { bytes: await launchBundle(record, root.format, network.settings) },
+    {
+      bytes: await launchBundle(record, root.format, {
+        settings: network.settings,
+        hostSearch: hostSearchDomains(),
+      }),
+    },
   ])
   checkFreeMemory(record, hypervisor.physicalInfo())
 

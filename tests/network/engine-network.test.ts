@@ -352,6 +352,36 @@ test('a vif that goes is told once, and its guest is away', async () => {
   await network.detach(record)
 })
 
+test('a capture is pcapng, and ends when it is asked to', async () => {
+  const { record, namespace } = await attachedGuest()
+  const session = await network.capture(record, { frameBytes: 65_600, limitBytes: 1_000_000 })
+  expect(await echo(namespace, 'captured')).toBe('captured')
+  session.input?.end()
+  const parts: Uint8Array[] = []
+  for await (const event of session.outputs[0] ?? []) if (event.kind === 'data') parts.push(event.bytes)
+  const pcapng = Buffer.concat(parts)
+  expect(pcapng.readUInt32LE(0)).toBe(0x0a0d0d0a)
+  expect(pcapng.includes('captured')).toBe(true)
+  session.close()
+})
+
+test('an engine that hangs is replaced', async () => {
+  await attachedGuest()
+  await network[Symbol.asyncDispose]()
+  using client = NetEngineClient.connect(join(folder, 'net.sock'), { log: () => undefined })
+  const { pid = 0 } = client
+  process.kill(pid, 'SIGSTOP')
+  network = await open()
+  expect(network.engine.state).toBe('failed')
+  await new Promise<void>((resolve) => {
+    onState = () => {
+      if (network.engine.state === 'running') resolve()
+    }
+    onState()
+  })
+  expect(network.enginePid).not.toBe(pid)
+})
+
 test('a connection to a guest’s port, and what a guest says of one that nobody takes', async () => {
   const { record, namespace } = await attachedGuest()
   await using _ = await sayHello(namespace, 90)

@@ -21,14 +21,14 @@ import type { NetworkSettings } from '../../net/settings.ts'
 import { FileDescriptor } from '../../sys/file-descriptor.ts'
 import { inNamespace } from '../../sys/network-namespace.ts'
 import { openPacketSocket } from '../../sys/packet-socket.ts'
-import { readRoutes } from '../../sys/route-table.ts'
+import { type HostRoute, readRoutes } from '../../sys/route-table.ts'
 import { makeSocketPair } from '../../sys/socket-pair.ts'
 import type { StreamSession } from '../broker/stream-session.ts'
 import type { GuestNetworkRecord, GuestRecord } from '../guest-record.ts'
 import { AddressBook } from './addresses.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import type { GuestNetwork, Wire } from './guest-network.ts'
-import { isMeant, type OpenForward, PublishedPorts } from './published-ports.ts'
+import { type Forward, isMeant, isSameForward, type OpenForward, PublishedPorts } from './published-ports.ts'
 import { captureSession, portSession } from './socket-sessions.ts'
 
 export interface EngineNetworkOptions {
@@ -110,10 +110,20 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
 
   /** Sentences about networks of the host's that guests cannot reach, since their own lie over them. */
   warnings(): string[] {
-    return findConflicts(readRoutes(), this.settings).map(
+    return findConflicts(this.#routes(), this.settings).map(
       ({ subnet, route }) =>
         `The guests' subnet ${subnet} lies over the network ${route.destination} of this host, which guests will not reach. Set other subnets in the settings of the network.`,
     )
+  }
+
+  #routes(): readonly HostRoute[] {
+    try {
+      return readRoutes()
+    } catch (error) {
+      // Guests run without this being known.
+      this.#options.log(error instanceof Error ? error.message : String(error))
+      return []
+    }
   }
 
   /** All guests of before are attached: what else the engine has is of guests that are gone. */
@@ -313,7 +323,7 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
       using descriptor = this.#openWire(guest)
       client.guest(message, descriptor.fd)
     }
-    for (const open of this.#ports.forwardsOf(message.id)) sendForward(client, open)
+    for (const open of this.#ports.forwardsOf(message.id)) sendForward(client, open, held?.forwards)
   }
 
   #openWire({ record, wire }: AttachedGuest): FileDescriptor {
@@ -358,6 +368,7 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
       } catch (error) {
         if (!(error instanceof NetError)) throw error
         this.#options.log(`Guest "${record.name}" loses port ${port.hostPort}: ${error.message}`)
+        this.#options.onPortsLost(record.id)
       }
     }
   }
@@ -379,8 +390,14 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
   }
 }
 
-function sendForward(client: NetEngineClient, { forward, descriptor }: OpenForward): void {
-  client.forward(forward, descriptor?.fd)
+/** What is among `held` the engine has already. */
+function sendForward(
+  client: NetEngineClient,
+  { forward, descriptor }: OpenForward,
+  held: readonly Forward[] = [],
+): void {
+  const isHeld = held.some((each) => isSameForward(each, forward))
+  client.forward(forward, isHeld ? undefined : descriptor?.fd)
 }
 
 /** Gives one end of a socket pair to the engine: the number of the other. */

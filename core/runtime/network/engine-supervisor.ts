@@ -2,7 +2,7 @@
 // it ends or hangs. Whoever listens tells a new connection everything again.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type EngineReady, NetEngineClient } from '../../net/engine/engine-client.ts'
-import { openRawIcmp } from '../../net/engine/raw-icmp.ts'
+import { openRawIcmp, type RawIcmp } from '../../net/engine/raw-icmp.ts'
 import { startEngine } from '../../net/engine/start-engine.ts'
 import type { NetworkSettings } from '../../net/settings.ts'
 import { isSystemError } from '../../sys/system-error.ts'
@@ -100,7 +100,7 @@ export class EngineSupervisor implements AsyncDisposable {
   async #live(onFirst: () => void): Promise<string> {
     using client = await this.#connect()
     using rawIcmp = openRawIcmp(this.#options.log)
-    const ready = await client.hello(this.#options.settings, rawIcmp)
+    const ready = await this.#greet(client, rawIcmp)
     this.#client = client
     this.#set({ state: 'running', since: ready.startedAt, restarts: this.#state.restarts })
     this.#options.onConnected(client, ready)
@@ -113,6 +113,23 @@ export class EngineSupervisor implements AsyncDisposable {
     } finally {
       ended.abort()
       this.#client = undefined
+    }
+  }
+
+  /** An engine that hangs does not keep the core host from starting: it is ended, and the next attempt starts another. */
+  async #greet(client: NetEngineClient, rawIcmp: RawIcmp): Promise<EngineReady> {
+    const answered = new AbortController()
+    const silence = delay(ANSWER_WITHIN_MS, undefined, {
+      signal: AbortSignal.any([this.#stop.signal, answered.signal]),
+    }).then(
+      () => client.kill(),
+      () => undefined,
+    )
+    try {
+      return await client.hello(this.#options.settings, rawIcmp)
+    } finally {
+      answered.abort()
+      await silence
     }
   }
 

@@ -60,7 +60,7 @@ export class PublishedPorts {
   adopt(owner: PortOwner, port: PublishedPort, held: readonly Forward[]): void {
     const kept = bindAddresses(port.bind).flatMap((bind): OpenForward[] => {
       const forward = forwardOf(owner, port, bind)
-      return held.some((each) => isSame(each, forward)) ? [{ forward, descriptor: undefined }] : []
+      return held.some((each) => isSameForward(each, forward)) ? [{ forward, descriptor: undefined }] : []
     })
     this.#of(owner).push(kept.length > 0 ? { port, forwards: kept } : openPort(owner, port))
   }
@@ -75,7 +75,8 @@ export class PublishedPorts {
     const lost: { port: PublishedPort; error: NetError }[] = []
     for (const open of [...guest.ports]) {
       const isWhole = open.forwards.every(
-        ({ forward, descriptor }) => descriptor !== undefined || held.some((each) => isSame(each, forward)),
+        ({ forward, descriptor }) =>
+          descriptor !== undefined || held.some((each) => isSameForward(each, forward)),
       )
       if (isWhole) continue
       try {
@@ -159,7 +160,8 @@ function close(ports: readonly OpenPort[]): void {
   for (const { forwards } of ports) for (const { descriptor } of forwards) descriptor?.[Symbol.dispose]()
 }
 
-function isSame(one: Forward, other: Forward): boolean {
+/** Whether both are the same port of the same guest. */
+export function isSameForward(one: Forward, other: Forward): boolean {
   return (['guest', 'protocol', 'bind', 'hostPort', 'guestPort'] as const).every(
     (key) => one[key] === other[key],
   )
