@@ -129,7 +129,7 @@ async function preparePeer(): Promise<Peer> {
     initrd,
     Buffer.concat([
       await readFile(join(state, 'initrds', base)),
-      await launchBundle(record, 'squashfs', defaultSettings),
+      await launchBundle(record, 'squashfs', { settings: defaultSettings, hostSearch: [] }),
     ]),
   )
   const { stdout } = await run('losetup', ['-r', '-f', '--show', join(state, 'images', root)]).catch(() =>
