@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer, isIPv6, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import type { DnsForwarder } from '../../core/net/dns/dns-forwarder.ts'
 import type { Namespace } from './support/namespace.ts'
@@ -54,7 +54,7 @@ export async function startScriptedServer(
   port: number,
   answer: (query: Buffer, send: (message: Uint8Array, from?: DatagramSocket) => void) => void,
 ): Promise<AsyncDisposable & { readonly queries: Buffer[] }> {
-  const socket = createSocket('udp4')
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
   const queries: Buffer[] = []
   socket.on('message', (query, client) => {
     queries.push(query)

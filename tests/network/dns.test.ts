@@ -110,6 +110,13 @@ describe('passing on', () => {
     expect((await dig(at, 'big.example.test', 'TXT')).match(/x{200}/g)).toHaveLength(40)
   })
 
+  it('asks servers of both families', async () => {
+    await using server = await startScriptedServer('::1', port, (query, send) => send(answerTo(query)))
+    const at = await begin(['::1'])
+    expect(await dig(at, '+short', 'www.example.test')).toBe('192.0.2.10\n')
+    expect(server.queries).toHaveLength(1)
+  })
+
   it('passes the id, EDNS options and records of the upstream unchanged', async () => {
     const cookie = '0123456789abcdef'
     await using server = await startScriptedServer('127.0.0.3', port, (query, send) => send(answerTo(query)))

@@ -97,6 +97,13 @@ describe('startCapture()', () => {
     expect(readPacket(readBlocks(readFileSync(path))[2]).data).toEqual(Buffer.alloc(1000, 0x22))
   })
 
+  it('passes over what is shorter than a virtio-net header', () => {
+    const { path, writer } = captureToFile()
+    for (const bytes of [0, 5, VIRTIO_HEADER_BYTES]) port.received(frame(0, 0), bytes)
+    writer.end()
+    expect(readBlocks(readFileSync(path)).filter(({ type }) => type === PACKET)).toHaveLength(1)
+  })
+
   it('ends before the file would be larger than allowed', () => {
     const { path } = captureToFile({ limitBytes: 4096 })
     for (let count = 0; count < 100; count++) port.send(frame(500, count), 500 + VIRTIO_HEADER_BYTES)

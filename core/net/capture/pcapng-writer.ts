@@ -122,7 +122,8 @@ export class PcapngWriter implements FrameTap {
     payloadOffset: number,
     payloadBytes: number,
   ): void {
-    if (this.#isEnding) return
+    // A device may give less than its own header; the port drops that.
+    if (this.#isEnding || headerBytes < VIRTIO_HEADER_BYTES) return
     const ofHeader = headerBytes - VIRTIO_HEADER_BYTES
     const wireBytes = ofHeader + payloadBytes
     const keptBytes = Math.min(wireBytes, this.#frameBytes)
