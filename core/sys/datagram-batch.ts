@@ -2,6 +2,23 @@
 // laid out once. Negative errnos as in socket.ts. Sources: ip(7), ipv6(7), cmsg(3); layouts of x86-64 Linux.
 import koffi, { type KoffiFunc } from 'koffi'
 import { EINTR } from './errno.ts'
+import {
+  ADDRESS_BYTES,
+  CONTROL_HEADER_BYTES,
+  CONTROL_LEVEL,
+  CONTROL_TYPE,
+  MESSAGE_CONTROL,
+  MESSAGE_CONTROL_BYTES,
+  MESSAGE_FLAGS,
+  MESSAGE_NAME,
+  MESSAGE_NAME_BYTES,
+  MESSAGE_PART_COUNT,
+  MESSAGE_PARTS,
+  PART_BYTES,
+  PART_LENGTH,
+  paddedControlBytes,
+  setWide,
+} from './message-header.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from './socket.ts'
 import { readSocketAddress, type SocketAddress } from './socket-address.ts'
@@ -14,22 +31,11 @@ const recvmmsgFunction: NumberFunction<
 const sendmmsgFunction: NumberFunction<[fd: number, messages: number, count: number, flags: number]> =
   library.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)')
 
-/** struct mmsghdr: a struct msghdr (name, namelen, iov, iovlen, control, controllen, flags) and what was received. */
+/** struct mmsghdr: a struct msghdr, and how much was received or sent. */
 const MESSAGE_BYTES = 64
-const NAME = 0
-const NAME_LENGTH = 8
-const PARTS = 16
-const PART_COUNT = 24
-const CONTROL = 32
-const CONTROL_LENGTH = 40
-const FLAGS = 48
 const RECEIVED = 56
-/** struct iovec */
-const PART_BYTES = 16
-const NAME_BYTES = 32
 const MSG_TRUNC = 0x20
-/** struct cmsghdr: a size_t length that counts itself, a level and a type. */
-const CONTROL_HEADER_BYTES = 16
+/** Of the control messages of one datagram. */
 const CONTROL_BYTES = 128
 
 const IPPROTO_IP = 0
@@ -40,12 +46,6 @@ const MAPPED_PREFIX = 0xffff
 
 /** The largest payload of a UDP datagram over IPv4 (RFC 768: 65535 less both headers). */
 export const MAX_DATAGRAM_BYTES = 65_507
-
-/** A pointer or a size_t, written as two halves. */
-function setWide(view: DataView, offset: number, value: number): void {
-  view.setUint32(offset, value >>> 0, true)
-  view.setUint32(offset + 4, Math.floor(value / 4_294_967_296), true)
-}
 
 export interface ReceiverOptions {
   /** Datagrams of one call. */
@@ -80,7 +80,7 @@ export class DatagramReceiver {
     this.#strideBytes = slotBytes + 192
     this.buffer = new PinnedBuffer(capacity * this.#strideBytes)
     this.#messages = new PinnedBuffer(capacity * MESSAGE_BYTES)
-    this.#names = new PinnedBuffer(capacity * NAME_BYTES)
+    this.#names = new PinnedBuffer(capacity * ADDRESS_BYTES)
     this.#controls = new PinnedBuffer(capacity * CONTROL_BYTES)
     this.#parts = new PinnedBuffer(capacity * PART_BYTES)
     for (let index = 0; index < capacity; index++) {
@@ -88,12 +88,13 @@ export class DatagramReceiver {
       const { view } = this.#messages
       const part = index * PART_BYTES
       setWide(this.#parts.view, part, this.buffer.at(index * this.#strideBytes, slotBytes))
-      setWide(this.#parts.view, part + 8, slotBytes)
-      setWide(view, message + PARTS, this.#parts.at(part, PART_BYTES))
-      setWide(view, message + PART_COUNT, 1)
-      if (withAddress) setWide(view, message + NAME, this.#names.at(index * NAME_BYTES, NAME_BYTES))
+      setWide(this.#parts.view, part + PART_LENGTH, slotBytes)
+      setWide(view, message + MESSAGE_PARTS, this.#parts.at(part, PART_BYTES))
+      setWide(view, message + MESSAGE_PART_COUNT, 1)
+      if (withAddress)
+        setWide(view, message + MESSAGE_NAME, this.#names.at(index * ADDRESS_BYTES, ADDRESS_BYTES))
       if (withControl)
-        setWide(view, message + CONTROL, this.#controls.at(index * CONTROL_BYTES, CONTROL_BYTES))
+        setWide(view, message + MESSAGE_CONTROL, this.#controls.at(index * CONTROL_BYTES, CONTROL_BYTES))
     }
   }
 
@@ -102,8 +103,9 @@ export class DatagramReceiver {
     const { view } = this.#messages
     if (this.#withAddress || this.#withControl)
       for (let index = 0; index < this.capacity; index++) {
-        if (this.#withAddress) view.setUint32(index * MESSAGE_BYTES + NAME_LENGTH, NAME_BYTES, true)
-        if (this.#withControl) view.setUint32(index * MESSAGE_BYTES + CONTROL_LENGTH, CONTROL_BYTES, true)
+        if (this.#withAddress) view.setUint32(index * MESSAGE_BYTES + MESSAGE_NAME_BYTES, ADDRESS_BYTES, true)
+        if (this.#withControl)
+          view.setUint32(index * MESSAGE_BYTES + MESSAGE_CONTROL_BYTES, CONTROL_BYTES, true)
       }
     for (;;) {
       const count = recvmmsgFunction(fd, this.#messages.address, this.capacity, MSG_DONTWAIT, 0)
@@ -123,12 +125,12 @@ export class DatagramReceiver {
   }
 
   isTruncated(index: number): boolean {
-    return (this.#messages.view.getUint32(index * MESSAGE_BYTES + FLAGS, true) & MSG_TRUNC) !== 0
+    return (this.#messages.view.getUint32(index * MESSAGE_BYTES + MESSAGE_FLAGS, true) & MSG_TRUNC) !== 0
   }
 
   /** Who sent it. False where the kernel gave no address of IP. */
   sender(index: number, into: SocketAddress): boolean {
-    return readSocketAddress(this.#names, into, index * NAME_BYTES)
+    return readSocketAddress(this.#names, into, index * ADDRESS_BYTES)
   }
 
   /** The local address it was sent to (IP_PKTINFO, IPV6_RECVPKTINFO). False where the kernel did not say. */
@@ -137,12 +139,15 @@ export class DatagramReceiver {
     const start = index * CONTROL_BYTES
     const end =
       start +
-      Math.min(CONTROL_BYTES, this.#messages.view.getUint32(index * MESSAGE_BYTES + CONTROL_LENGTH, true))
+      Math.min(
+        CONTROL_BYTES,
+        this.#messages.view.getUint32(index * MESSAGE_BYTES + MESSAGE_CONTROL_BYTES, true),
+      )
     for (let at = start; at + CONTROL_HEADER_BYTES <= end; ) {
       const length = view.getUint32(at, true)
       if (length < CONTROL_HEADER_BYTES || at + length > end) return false
-      const level = view.getInt32(at + 8, true)
-      const type = view.getInt32(at + 12, true)
+      const level = view.getInt32(at + CONTROL_LEVEL, true)
+      const type = view.getInt32(at + CONTROL_TYPE, true)
       const data = at + CONTROL_HEADER_BYTES
       if (level === IPPROTO_IP && type === IP_PKTINFO && length >= CONTROL_HEADER_BYTES + 12) {
         // struct in_pktinfo: interface, local address, destination of the header.
@@ -161,7 +166,7 @@ export class DatagramReceiver {
         into.port = 0
         return true
       }
-      at += (length + 7) & ~7
+      at += paddedControlBytes(length)
     }
     return false
   }
@@ -180,8 +185,8 @@ export class DatagramSender {
     this.#parts = new PinnedBuffer(capacity * PART_BYTES)
     for (let index = 0; index < capacity; index++) {
       const message = index * MESSAGE_BYTES
-      setWide(this.#messages.view, message + PARTS, this.#parts.at(index * PART_BYTES, PART_BYTES))
-      setWide(this.#messages.view, message + PART_COUNT, 1)
+      setWide(this.#messages.view, message + MESSAGE_PARTS, this.#parts.at(index * PART_BYTES, PART_BYTES))
+      setWide(this.#messages.view, message + MESSAGE_PART_COUNT, 1)
     }
   }
 
@@ -194,7 +199,7 @@ export class DatagramSender {
     if (this.#count >= this.capacity) throw new RangeError(`More than ${this.capacity} datagrams of one call`)
     const part = this.#count * PART_BYTES
     setWide(this.#parts.view, part, buffer.at(offset, length))
-    this.#parts.view.setUint32(part + 8, length, true)
+    this.#parts.view.setUint32(part + PART_LENGTH, length, true)
     this.#count++
   }
 

@@ -3,6 +3,24 @@
 // Sources: sendmsg(2), cmsg(3), ip(7), ipv6(7), udp(7); layouts of x86-64 Linux.
 import koffi, { type KoffiFunc } from 'koffi'
 import { EINTR } from './errno.ts'
+import {
+  ADDRESS_BYTES,
+  CONTROL_HEADER_BYTES,
+  CONTROL_LEVEL,
+  CONTROL_TYPE,
+  MESSAGE_CONTROL,
+  MESSAGE_CONTROL_BYTES,
+  MESSAGE_FLAGS,
+  MESSAGE_HEADER_BYTES,
+  MESSAGE_NAME,
+  MESSAGE_NAME_BYTES,
+  MESSAGE_PART_COUNT,
+  MESSAGE_PARTS,
+  PART_BYTES,
+  PART_LENGTH,
+  paddedControlBytes,
+  setWide,
+} from './message-header.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from './socket.ts'
 import { isMappedWords, writeSocketAddress } from './socket-address.ts'
@@ -13,12 +31,9 @@ const sendmsgFunction: KoffiFunc<(fd: number, message: number, flags: number) =>
 )
 
 /** One pinned block: struct msghdr, two struct iovec, the control messages. */
-const HEADER_BYTES = 56
 const PARTS_AT = 64
-const NAME_BYTES = 32
-const CONTROL_AT = 96
+const CONTROL_AT = PARTS_AT + 2 * PART_BYTES
 const CONTROL_BYTES = 128
-const CONTROL_HEADER_BYTES = 16
 
 const IPPROTO_IP = 0
 const IP_TTL = 2
@@ -32,21 +47,21 @@ const IPV6_HOPLIMIT = 52
 /** A datagram to be described and sent, used again for each. */
 export class DatagramMessage {
   readonly #block = new PinnedBuffer(CONTROL_AT + CONTROL_BYTES)
-  readonly #name = new PinnedBuffer(NAME_BYTES)
+  readonly #name = new PinnedBuffer(ADDRESS_BYTES)
   #controlBytes = 0
 
   /** Begins anew: no address, no options. */
   clear(): void {
     const { view } = this.#block
-    this.#setWide(0, 0)
-    view.setUint32(8, 0, true)
+    setWide(view, MESSAGE_NAME, 0)
+    view.setUint32(MESSAGE_NAME_BYTES, 0, true)
     this.#controlBytes = 0
   }
 
   to(word0: number, word1: number, word2: number, word3: number, port: number): void {
     const nameBytes = writeSocketAddress(this.#name, word0, word1, word2, word3, port)
-    this.#setWide(0, this.#name.address)
-    this.#block.view.setUint32(8, nameBytes, true)
+    setWide(this.#block.view, MESSAGE_NAME, this.#name.address)
+    this.#block.view.setUint32(MESSAGE_NAME_BYTES, nameBytes, true)
   }
 
   /** The hop limit of this datagram. */
@@ -87,17 +102,17 @@ export class DatagramMessage {
     payloadBytes: number,
   ): number {
     const { view, address } = this.#block
-    this.#setWide(PARTS_AT, head.at(headOffset, headBytes))
-    this.#setWide(PARTS_AT + 8, headBytes)
-    this.#setWide(PARTS_AT + 16, payload.at(payloadOffset, payloadBytes))
-    this.#setWide(PARTS_AT + 24, payloadBytes)
-    this.#setWide(16, address + PARTS_AT)
-    this.#setWide(24, 2)
-    this.#setWide(32, this.#controlBytes === 0 ? 0 : address + CONTROL_AT)
-    this.#setWide(40, this.#controlBytes)
-    view.setUint32(48, 0, true)
+    setWide(view, PARTS_AT, head.at(headOffset, headBytes))
+    setWide(view, PARTS_AT + PART_LENGTH, headBytes)
+    setWide(view, PARTS_AT + PART_BYTES, payload.at(payloadOffset, payloadBytes))
+    setWide(view, PARTS_AT + PART_BYTES + PART_LENGTH, payloadBytes)
+    setWide(view, MESSAGE_PARTS, address + PARTS_AT)
+    setWide(view, MESSAGE_PART_COUNT, 2)
+    setWide(view, MESSAGE_CONTROL, this.#controlBytes === 0 ? 0 : address + CONTROL_AT)
+    setWide(view, MESSAGE_CONTROL_BYTES, this.#controlBytes)
+    view.setUint32(MESSAGE_FLAGS, 0, true)
     for (;;) {
-      const count = sendmsgFunction(fd, this.#block.at(0, HEADER_BYTES), MSG_DONTWAIT | MSG_NOSIGNAL)
+      const count = sendmsgFunction(fd, this.#block.at(0, MESSAGE_HEADER_BYTES), MSG_DONTWAIT | MSG_NOSIGNAL)
       if (count >= 0) return count
       const errno = koffi.errno()
       if (errno !== EINTR) return -errno
@@ -107,20 +122,14 @@ export class DatagramMessage {
   /** Adds a zeroed control message: where its data goes. */
   #control(level: number, type: number, dataBytes: number): number {
     const at = CONTROL_AT + this.#controlBytes
-    const paddedBytes = (CONTROL_HEADER_BYTES + dataBytes + 7) & ~7
+    const paddedBytes = paddedControlBytes(CONTROL_HEADER_BYTES + dataBytes)
     if (this.#controlBytes + paddedBytes > CONTROL_BYTES)
       throw new RangeError('More options than a datagram has')
     this.#block.bytes.fill(0, at, at + paddedBytes)
-    this.#setWide(at, CONTROL_HEADER_BYTES + dataBytes)
-    this.#block.view.setInt32(at + 8, level, true)
-    this.#block.view.setInt32(at + 12, type, true)
+    setWide(this.#block.view, at, CONTROL_HEADER_BYTES + dataBytes)
+    this.#block.view.setInt32(at + CONTROL_LEVEL, level, true)
+    this.#block.view.setInt32(at + CONTROL_TYPE, type, true)
     this.#controlBytes += paddedBytes
     return at + CONTROL_HEADER_BYTES
-  }
-
-  /** A pointer or a size_t, written as two halves. */
-  #setWide(offset: number, value: number): void {
-    this.#block.view.setUint32(offset, value >>> 0, true)
-    this.#block.view.setUint32(offset + 4, Math.floor(value / 4_294_967_296), true)
   }
 }

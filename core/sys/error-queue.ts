@@ -2,6 +2,22 @@
 // Sources: ip(7), ipv6(7), linux/errqueue.h (struct sock_extended_err); layouts of x86-64 Linux.
 import koffi, { type KoffiFunc } from 'koffi'
 import { EINTR } from './errno.ts'
+import {
+  ADDRESS_BYTES,
+  CONTROL_HEADER_BYTES,
+  CONTROL_LEVEL,
+  CONTROL_TYPE,
+  MESSAGE_CONTROL,
+  MESSAGE_CONTROL_BYTES,
+  MESSAGE_NAME,
+  MESSAGE_NAME_BYTES,
+  MESSAGE_PART_COUNT,
+  MESSAGE_PARTS,
+  PART_BYTES,
+  PART_LENGTH,
+  paddedControlBytes,
+  setWide,
+} from './message-header.ts'
 import { PinnedBuffer } from './pinned-buffer.ts'
 import { MSG_DONTWAIT, setSocketOption } from './socket.ts'
 import { readSocketAddress, SocketAddress } from './socket-address.ts'
@@ -23,13 +39,11 @@ export const ORIGIN_ICMPV6 = 3
 
 /** One pinned block: struct msghdr, struct iovec, the address, the quoted payload, the control messages. */
 const PART_AT = 64
-const NAME_AT = 80
-const NAME_BYTES = 32
-const PAYLOAD_AT = 112
+const NAME_AT = PART_AT + PART_BYTES
+const PAYLOAD_AT = NAME_AT + ADDRESS_BYTES
 const PAYLOAD_BYTES = 1280
 const CONTROL_AT = PAYLOAD_AT + PAYLOAD_BYTES
 const CONTROL_BYTES = 256
-const CONTROL_HEADER_BYTES = 16
 const EXTENDED_ERROR_BYTES = 16
 
 /** Switches the error queue of a socket on: 0 or a negative errno. */
@@ -69,20 +83,21 @@ export class ErrorQueue {
   }
 
   constructor() {
-    this.#setWide(0, this.#block.at(NAME_AT, NAME_BYTES))
-    this.#setWide(16, this.#block.at(PART_AT, 16))
-    this.#setWide(24, 1)
-    this.#setWide(32, this.#block.at(CONTROL_AT, CONTROL_BYTES))
-    this.#setWide(PART_AT, this.#block.at(PAYLOAD_AT, PAYLOAD_BYTES))
-    this.#setWide(PART_AT + 8, PAYLOAD_BYTES)
+    const { view } = this.#block
+    setWide(view, MESSAGE_NAME, this.#block.at(NAME_AT, ADDRESS_BYTES))
+    setWide(view, MESSAGE_PARTS, this.#block.at(PART_AT, PART_BYTES))
+    setWide(view, MESSAGE_PART_COUNT, 1)
+    setWide(view, MESSAGE_CONTROL, this.#block.at(CONTROL_AT, CONTROL_BYTES))
+    setWide(view, PART_AT, this.#block.at(PAYLOAD_AT, PAYLOAD_BYTES))
+    setWide(view, PART_AT + PART_LENGTH, PAYLOAD_BYTES)
   }
 
   /** Takes the next error: true with all fields set, false when there is none. */
   take(fd: number): boolean {
     const { view, address } = this.#block
     for (;;) {
-      view.setUint32(8, NAME_BYTES, true)
-      this.#setWide(40, CONTROL_BYTES)
+      view.setUint32(MESSAGE_NAME_BYTES, ADDRESS_BYTES, true)
+      setWide(view, MESSAGE_CONTROL_BYTES, CONTROL_BYTES)
       view.setUint16(NAME_AT, 0, true)
       const count = recvmsgFunction(fd, address, MSG_ERRQUEUE | MSG_DONTWAIT)
       if (count < 0) {
@@ -91,7 +106,7 @@ export class ErrorQueue {
       }
       this.payloadBytes = count
       // A message without an error of ours (a time stamp, say) is not one: go on to the next.
-      if (this.#readControl(Math.min(CONTROL_BYTES, view.getUint32(40, true)))) {
+      if (this.#readControl(Math.min(CONTROL_BYTES, view.getUint32(MESSAGE_CONTROL_BYTES, true)))) {
         readSocketAddress(this.#block, this.destination, NAME_AT)
         return true
       }
@@ -104,8 +119,8 @@ export class ErrorQueue {
     for (let at = CONTROL_AT; at + CONTROL_HEADER_BYTES <= end; ) {
       const length = view.getUint32(at, true)
       if (length < CONTROL_HEADER_BYTES || at + length > end) return false
-      const level = view.getInt32(at + 8, true)
-      const type = view.getInt32(at + 12, true)
+      const level = view.getInt32(at + CONTROL_LEVEL, true)
+      const type = view.getInt32(at + CONTROL_TYPE, true)
       const isError =
         (level === IPPROTO_IP && type === IP_RECVERR) || (level === IPPROTO_IPV6 && type === IPV6_RECVERR)
       if (isError && length >= CONTROL_HEADER_BYTES + EXTENDED_ERROR_BYTES) {
@@ -120,14 +135,8 @@ export class ErrorQueue {
           offenderBytes >= 16 && readSocketAddress(this.#block, this.offender, data + EXTENDED_ERROR_BYTES)
         return true
       }
-      at += (length + 7) & ~7
+      at += paddedControlBytes(length)
     }
     return false
-  }
-
-  /** A pointer or a size_t, written as two halves. */
-  #setWide(offset: number, value: number): void {
-    this.#block.view.setUint32(offset, value >>> 0, true)
-    this.#block.view.setUint32(offset + 4, Math.floor(value / 4_294_967_296), true)
   }
 }
