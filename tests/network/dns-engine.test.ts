@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { startDnsmasq } from './dns-servers.ts'
 import { GATEWAY, type Guest } from './support/guest.ts'
 import { FAMILIES, NetworkLab, WORLD } from './support/network-lab.ts'
+import { run } from './support/program.ts'
 import { connectIn, datagramsIn } from './support/sockets.ts'
 import { TestEngine } from './support/test-engine.ts'
 
@@ -92,6 +93,23 @@ it('a guest that is gone has no name', async () => {
   expect(await ask(first, GATEWAY.ipv4, '+short', `${name}.guest`)).toBe(`${ipv4}\n`)
   await engine.removeGuest(id)
   expect(await ask(first, GATEWAY.ipv4, `${name}.guest`)).toContain('status: NXDOMAIN')
+})
+
+it('the engine follows the resolver of the host, confined as it is', async () => {
+  const other = '10.99.0.3'
+  await lab.world.ip('address', 'add', `${other}/24`, 'dev', 'wire')
+  const records = ['--host-record=www.example.test,192.0.2.20']
+  lab.use(await startDnsmasq(other, 53, { namespace: lab.world, records }))
+  const mounts = `--mount=/proc/${engine.pid}/ns/mnt`
+  for (const [server, answer] of [
+    [other, '192.0.2.20'],
+    [WORLD.ipv4, '192.0.2.10'],
+  ] as const) {
+    await run('nsenter', mounts, 'sh', '-c', `echo nameserver ${server} > /etc/resolv.conf`)
+    await vi.waitFor(async () => {
+      expect(await ask(first, GATEWAY.ipv4, '+short', 'www.example.test')).toBe(`${answer}\n`)
+    }, 10_000)
+  }
 })
 
 it('a restarted engine resolves again', async () => {
