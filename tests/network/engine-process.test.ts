@@ -14,7 +14,7 @@ import { inNamespace } from '../../core/sys/network-namespace.ts'
 import { makeSocketPair } from '../../core/sys/socket-pair.ts'
 import { openTapDevice } from '../../core/sys/tap-device.ts'
 import { engineStarter } from './support/engine-starter.ts'
-import { createGuest, type Guest, guestMessage } from './support/guest.ts'
+import { createGuest, GATEWAY, type Guest, guestMessage } from './support/guest.ts'
 import type { Namespace } from './support/namespace.ts'
 import { HOST, NetworkLab, WORLD } from './support/network-lab.ts'
 import { boundDescriptor, connectIn, listenIn, readToEnd } from './support/sockets.ts'
@@ -350,3 +350,35 @@ function statusesOfThreads(pid: number): Record<string, string>[] {
 function closeWires(...guests: readonly Guest[]): void {
   for (const { fd } of guests) new FileDescriptor(fd)[Symbol.dispose]()
 }
+
+test('connections to the gateway’s DNS beyond what a guest may have are ended, and it is served again after', async () => {
+  const guest = await createGuest(lab, 6)
+  using client = await coreHost([guest])
+  const gateway = { address: GATEWAY.ipv4, port: 53 }
+  const many = Array.from({ length: 100 }, () => connectIn(guest.namespace, gateway))
+  const ends = many.map((socket) => {
+    socket.on('error', () => undefined)
+    socket.resume()
+    return once(socket, 'end').catch(() => undefined)
+  })
+  // All but the four that are served.
+  let ended = 0
+  await new Promise<void>((resolve) => {
+    for (const end of ends)
+      void end.then(() => {
+        if (++ended === 96) resolve()
+      })
+  })
+  for (const socket of many) socket.destroy()
+  const asked = guest.namespace.start(
+    'dig',
+    '+tcp',
+    '+retry=20',
+    `@${GATEWAY.ipv4}`,
+    'guest6.guest',
+    '+short',
+  )
+  expect((await asked.output()).trim()).toBe(guest.message.ipv4)
+  expect((await client.stats()).guests).toMatchObject([{ guest: guest.message.id }])
+  closeWires(guest)
+})

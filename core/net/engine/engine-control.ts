@@ -101,6 +101,16 @@ export class EngineControl implements EngineParts, Disposable {
     this.#routes?.[Symbol.dispose]()
   }
 
+  #serveStream(guest: string, fd: number): void {
+    if (this.#dns === undefined) {
+      closeDescriptor(fd)
+      return
+    }
+    const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+    socket.once('close', () => this.#worker.send({ kind: 'dns-stream-closed', guest }))
+    this.#dns.serveStream(guest, socket)
+  }
+
   async #stats(): Promise<EngineStats> {
     const counted = await this.#worker.call({ method: 'stats' })
     const { user, system } = process.cpuUsage()
@@ -130,12 +140,7 @@ export class EngineControl implements EngineParts, Disposable {
         return
       }
       case 'dns-stream':
-        if (this.#dns === undefined) closeDescriptor(news.fd)
-        else
-          this.#dns.serveStream(
-            news.guest,
-            new Socket({ fd: news.fd, readable: true, writable: true, allowHalfOpen: true }),
-          )
+        this.#serveStream(news.guest, news.fd)
         return
       case 'device-lost':
         this.onDeviceLost(news.guest, news.reason)

@@ -56,6 +56,9 @@ function take(command: ThreadCommand): void {
     case 'dns-answer':
       engine?.answerDns(command.guest, command.guestPort, command.isIpv6, command.bytes)
       return
+    case 'dns-stream-closed':
+      countStream(command.guest, -1)
+      return
     case 'call':
       answer(command)
       return
@@ -81,14 +84,32 @@ function start({
     hostAddresses,
     rawIcmp,
     services: {
-      // A copy: the question lies in a buffer that is used again.
       dns: (guest, guestPort, isIpv6, question) =>
-        report({ kind: 'dns', guest, guestPort, isIpv6, bytes: question.slice() }),
-      dnsStream: (guest, fd) => report({ kind: 'dns-stream', guest, fd }),
+        report({ kind: 'dns', guest, guestPort, isIpv6, bytes: question }),
+      dnsStream: (guest, fd) => passStream(guest, fd, settings.limits.dnsTcpConnections),
       deviceLost: (guest, reason) => report({ kind: 'device-lost', guest, reason }),
       log,
     },
   })
+}
+
+/** Streams that the control thread has, by guest. */
+const streams = new Map<string, number>()
+
+/** Twice what the forwarder serves: beyond that a guest floods, and what it floods with ends here. */
+function passStream(guest: string, fd: number, limit: number): void {
+  if ((streams.get(guest) ?? 0) >= 2 * limit) {
+    closeDescriptor(fd)
+    return
+  }
+  countStream(guest, 1)
+  report({ kind: 'dns-stream', guest, fd })
+}
+
+function countStream(guest: string, change: number): void {
+  const count = (streams.get(guest) ?? 0) + change
+  if (count > 0) streams.set(guest, count)
+  else streams.delete(guest)
 }
 
 /** Careful: the engine tells nothing of a guest that it could not take; the core host shall know. */
@@ -179,8 +200,17 @@ function started(): PacketEngine {
 }
 
 function takeAll(port: MessagePort): void {
-  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
-    take(next.message as ThreadCommand)
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    try {
+      take(next.message as ThreadCommand)
+    } catch (error) {
+      // Of a port that cannot be watched, for example. Nothing works without the settings; all else works without the one.
+      if (engine === undefined) throw error
+      log(
+        error instanceof BulkheadError ? error.message : String(error instanceof Error ? error.stack : error),
+      )
+    }
+  }
 }
 
 loop.onWake = () => takeAll(commands)

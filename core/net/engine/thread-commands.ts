@@ -25,6 +25,8 @@ export type ThreadCommand =
       readonly guestPort: number
       readonly bytes: Uint8Array
     }
+  /** The DNS forwarder has closed one of the guest's streams. */
+  | { readonly kind: 'dns-stream-closed'; readonly guest: string }
   | ({ readonly kind: 'call'; readonly call: number } & ThreadCall)
   /** From here on this thread may open files below these folders only, and only to read. */
   | { readonly kind: 'confine'; readonly folders: readonly string[] }
