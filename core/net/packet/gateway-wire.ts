@@ -24,14 +24,12 @@ class WireGuest {
   readonly echoes: TokenBucket
   readonly questions: TokenBucket
   readonly names: DhcpNames
-  readonly search: Uint8Array
   readonly timer: Timer
 
   constructor(echoesPerSecond: number, names: DhcpNames, advertise: (nowMs: number) => void) {
     this.echoes = new TokenBucket(echoesPerSecond)
     this.questions = new TokenBucket(echoesPerSecond)
     this.names = names
-    this.search = names.search
     this.timer = new Timer(advertise)
   }
 }
@@ -63,16 +61,8 @@ export class GatewayWire {
     }
     const guest = new WireGuest(echoesPerSecond, names, (nowMs) => this.#advertise(port, guest, nowMs))
     this.#guests.set(port, guest)
-    this.announce(port)
+    this.#announce(port)
     this.#advertise(port, guest, this.#options.context.nowMs)
-  }
-
-  /** Sends the gateway's addresses unasked: after the guest has come, and after the engine was started again. */
-  announce(port: GuestPort): void {
-    const { context, gateway } = this.#options
-    port.send(context.transmit, announceByArp(port, gateway, context.transmit))
-    for (const address of [gateway.ipv6, gateway.linkLocal])
-      port.send(context.transmit, announceByAdvertisement(port, gateway, address, context.transmit))
   }
 
   portGone(port: GuestPort): void {
@@ -128,13 +118,20 @@ export class GatewayWire {
     else port.drop('rate')
   }
 
+  #announce(port: GuestPort): void {
+    const { context, gateway } = this.#options
+    port.send(context.transmit, announceByArp(port, gateway, context.transmit))
+    for (const address of [gateway.ipv6, gateway.linkLocal])
+      port.send(context.transmit, announceByAdvertisement(port, gateway, address, context.transmit))
+  }
+
   #tooMany(port: GuestPort): 'rate' | undefined {
     return this.#guests.get(port)?.questions.take(this.#options.context.nowMs) ? undefined : 'rate'
   }
 
   #advertise(port: GuestPort, guest: WireGuest, nowMs: number): void {
     const { context, gateway } = this.#options
-    const bytes = writeRouterAdvertisement(context.transmit, port, gateway, guest.search)
+    const bytes = writeRouterAdvertisement(context.transmit, port, gateway, guest.names.search)
     port.send(context.transmit, bytes)
     context.timers.start(guest.timer, nowMs + ADVERTISEMENT_INTERVAL_MS)
   }
