@@ -60,6 +60,8 @@ export const SOCK_RAW = 3
 export const SOCK_SEQPACKET = 5
 export const SOCK_NONBLOCK = 0x800
 export const SOCK_CLOEXEC = 0x80000
+export const MSG_PEEK = 2
+const MSG_TRUNC = 0x20
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_MORE = 0x8000
@@ -99,6 +101,14 @@ export function receiveBytes(
   const address = buffer.at(offset, length)
   for (;;) {
     const count = result(recvFunction(fd, address, length, flags | MSG_DONTWAIT))
+    if (count !== -EINTR) return count
+  }
+}
+
+/** Throws away `length` bytes of a TCP socket's receive buffer (MSG_TRUNC, tcp(7)): how many there were, or a negative errno. */
+export function discardBytes(fd: number, length: number): number {
+  for (;;) {
+    const count = result(recvFunction(fd, 0, length, MSG_TRUNC | MSG_DONTWAIT))
     if (count !== -EINTR) return count
   }
 }

@@ -14,6 +14,7 @@ const SLACK_BYTES = 8 * 65_536
 
 const script = fc.record({
   family: fc.constantFrom(4 as const, 6 as const),
+  canPeek: fc.boolean(),
   seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
   initial: fc.constantFrom(0, 1_000, -17, 0x7fff_fff0),
   upBytes: fc.integer({ min: 0, max: 120_000 }),
@@ -69,6 +70,7 @@ describe('TCP over any wire', () => {
         const { windowBytes, flowInFlightBytes } = given
         const peer = new ScriptedPeer({
           family: given.family,
+          canPeek: given.canPeek,
           initial: given.initial,
           limits: { windowBytes, flowInFlightBytes },
         })

@@ -7,9 +7,14 @@ import { ACK, FIN, PSH, RST } from './tcp-header.ts'
 const endOf = (segment: Segment) => (segment.sequence + segment.payload.length) | 0
 const MINUTE_MS = 60_000
 
-describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
+describe.each([
+  [4, 'slots', false],
+  [6, 'slots', false],
+  [4, 'peeking', true],
+  [6, 'peeking', true],
+] as const)('TCP over IPv%i, closing, %s', (family, _store, canPeek) => {
   it("passes on the end of the guest's stream, and then the host's (RFC 9293 §3.6 case 2)", () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendFin()
     expect(peer.take().acknowledgment).toBe(peer.sequence)
@@ -25,7 +30,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it("passes on the end of the host's stream, and waits a moment for a lost acknowledgement (RFC 9293 §3.6 case 1, §3.6.1)", () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     peer.ack((peer.take().sequence + 1) | 0)
@@ -42,7 +47,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('opens a new connection on the ports of one in TIME-WAIT (RFC 9293 §3.10.7.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     peer.ack((peer.take().sequence + 1) | 0)
@@ -55,7 +60,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('takes a FIN with data (RFC 9293 §3.10.7.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendData(pattern(500), ACK | PSH | FIN)
     expect(socket.received).toEqual(pattern(500))
@@ -64,7 +69,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('waits with a FIN for what is missing before it (RFC 9293 §3.10.7.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     const { sequence } = peer
     peer.send({ flags: ACK | FIN, sequence: sequence + 200 })
@@ -79,7 +84,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('acknowledges a FIN that is repeated (RFC 9293 §3.10.7.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.connect()
     peer.sendFin()
     peer.takeAll()
@@ -90,14 +95,14 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('ignores data after a FIN (RFC 9293 §3.10.7.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendData(pattern(10), ACK | FIN)
     peer.send({ payload: pattern(50) })
     peer.send({ sequence: peer.sequence - 5, payload: pattern(50) })
     expect(socket.received).toEqual(pattern(10))
     // And before the FIN has its turn.
-    const other = new ScriptedPeer({ family })
+    const other = new ScriptedPeer({ family, canPeek })
     const waiting = other.connect()
     const { sequence } = other
     other.send({ flags: ACK | FIN, sequence: sequence + 100 })
@@ -106,7 +111,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('still sends a megabyte after the guest has closed its side (RFC 9293 §3.10.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendFin()
     peer.takeAll()
@@ -127,7 +132,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('still takes a megabyte after the host has closed its side (RFC 9293 §3.10.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     peer.ack((peer.take().sequence + 1) | 0)
@@ -139,7 +144,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it("shuts the host's side only when it has taken everything (RFC 9293 §3.10.4)", () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.capacity = 100
     peer.sendData(pattern(1_000), ACK | FIN)
@@ -152,7 +157,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('closes when both sides close at once (RFC 9293 §3.6 case 3)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     const fin = peer.take()
@@ -167,7 +172,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('repeats its FIN until it is acknowledged (RFC 9293 §3.8.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.connect().end(pattern(100))
     const first = peer.take()
     peer.pass(220)
@@ -184,7 +189,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('resets the guest when the host was reset, and delivers first what was read before (RFC 9293 §3.6.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.ack(peer.acknowledgment, 0)
     socket.push(pattern(3_000))
@@ -203,14 +208,14 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('resets the guest at once when the host was reset and nothing is left (RFC 9293 §3.6.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.connect().fail(ECONNRESET)
     expect(flagNames(peer.take().flags)).toBe('RA')
     expect(peer.stack.flowCount).toBe(0)
   })
 
   it('resets the guest that sends to a host that is gone (RFC 9293 §3.6.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     peer.ack((peer.take().sequence + 1) | 0)
@@ -222,7 +227,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it("lets the server see the guest's reset (RFC 9293 §3.6.1)", () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendData(pattern(100))
     peer.takeAll()
@@ -233,7 +238,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('lets go of the connection when the guest resets it before it is made (RFC 9293 §3.10.7.3)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.sendSyn()
     peer.send({ flags: RST, sequence: peer.sequence })
     expect(peer.socket.state).toBe('reset')
@@ -241,7 +246,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('sends no keep-alives of its own, and ends a flow that was silent for two hours and four minutes (RFC 5382 REQ-5)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.pass(123 * MINUTE_MS)
     expect(peer.sent).toHaveLength(0)
@@ -257,7 +262,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('ends a half-closed flow that was silent for four minutes', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.sendFin()
     peer.takeAll()
@@ -272,7 +277,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it("resets the host's sockets when the guest is gone, and sends nothing", () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(100_000))
     peer.sendSyn({}, { guestPort: 40_001 })
@@ -284,7 +289,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('ends a flow whose last acknowledgement had to wait for the device', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.end()
     peer.acknowledgment = (peer.take().sequence + 1) | 0
@@ -299,7 +304,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, closing', (family) => {
   })
 
   it('names the states of its flows', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const states = () => [...peer.stack.reports()].map(({ state }) => state)
     peer.sendSyn()
     expect(states()).toEqual(['connecting'])

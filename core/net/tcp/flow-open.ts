@@ -1,10 +1,12 @@
 // How a flow begins: from the guest's SYN to a connected host socket, or from a host socket to a SYN for the guest.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP } from '../../sys/epoll.ts'
 import { EMFILE, ENFILE } from '../../sys/errno.ts'
+import { MAPPED_PREFIX } from '../address.ts'
 import { NetError } from '../errors.ts'
 import type { Frame } from '../frame/frame.ts'
 import { answerToFailure } from './connect-failure.ts'
 import { removeFlow, resetFlow } from './flow-life.ts'
+import { PeekStore } from './peek-store.ts'
 import { SlotStore } from './slot-store.ts'
 import { sendSyn, sendSynAck, takeSynOptions } from './syn.ts'
 import { CONNECTING, type FlowKey, type FlowOwner, SYN_RECEIVED, SYN_SENT, TcpFlow } from './tcp-flow.ts'
@@ -37,7 +39,8 @@ export function openOutbound(
     refuse(tcp, guest, frame, -fd)
     return
   }
-  const flow = makeFlow(tcp, owner, guest, key, false)
+  const isTcp = connectedFd === undefined
+  const flow = makeFlow(tcp, owner, guest, key, false, isTcp)
   flow.initialReceive = frame.buffer.view.getInt32(frame.transport + SEQUENCE)
   flow.receiveNext = (flow.initialReceive + 1) | 0
   flow.receiveEdge = flow.receiveNext
@@ -62,7 +65,7 @@ export function openInbound(
   fd: number,
   done: ((accepted: boolean) => void) | undefined,
 ): void {
-  const flow = makeFlow(tcp, owner, guest, key, true)
+  const flow = makeFlow(tcp, owner, guest, key, true, false)
   flow.onDecided = done
   tcp.sockets.adopt(fd)
   if (!adoptSocket(tcp, flow, fd)) {
@@ -120,9 +123,14 @@ function makeFlow(
   guest: TcpGuest,
   key: FlowKey,
   isInbound: boolean,
+  mayPeek: boolean,
 ): TcpFlow {
   const { nowMs } = tcp.context
-  const store = new SlotStore(tcp.pool, guest, tcp.sockets, tcp.nothing)
+  // Careful: a socket that somebody else made may be of a family that does not know how to throw bytes away.
+  const store =
+    mayPeek && tcp.sockets.canPeek(key.remote2 !== MAPPED_PREFIX || key.remote1 !== 0 || key.remote0 !== 0)
+      ? new PeekStore(tcp.sockets)
+      : new SlotStore(tcp.pool, guest, tcp.sockets, tcp.nothing)
   const flow = new TcpFlow(
     owner,
     guest,

@@ -38,7 +38,7 @@ describe.each([4, 6] as const)('TCP over IPv%i and a guest that lies', (family) 
       flowInFlightBytes: 262_144,
       newFlowsPerSecond: 1e9,
     }
-    const peer = new ScriptedPeer({ family, limits })
+    const peer = new ScriptedPeer({ family, limits, canPeek: seed === 2 })
     // A neighbour, whose numbers nobody guesses.
     peer.sendSyn({ mss: 1460, windowShift: 7 }, { guestPort: CALM_PORT })
     const calm = peer.socket

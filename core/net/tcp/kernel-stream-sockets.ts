@@ -6,11 +6,14 @@ import {
   AF_INET6,
   closeDescriptor,
   connectSocket,
+  discardBytes,
+  MSG_PEEK,
   openSocket,
   receiveBytes,
   resetSocket,
   SHUT_WR,
   SOCK_STREAM,
+  SOL_SOCKET,
   sendBytes,
   setSocketOption,
   shutdownSocket,
@@ -22,9 +25,13 @@ import type { StreamSockets } from './stream-sockets.ts'
 const IPPROTO_TCP = 6
 /** The guest's TCP has decided already what goes together: nothing is held back here (tcp(7)). */
 const TCP_NODELAY = 1
+/** asm-generic/socket.h. For TCP since Linux 6.9, over IPv6 since 6.11: asked, not guessed from the version. */
+const SO_PEEK_OFF = 42
 
 export class KernelStreamSockets implements StreamSockets {
   readonly #address = new PinnedBuffer(32)
+  readonly #canPeekIpv4 = canPeek(AF_INET)
+  readonly #canPeekIpv6 = canPeek(AF_INET6)
 
   connect(remote0: number, remote1: number, remote2: number, remote3: number, port: number): number {
     const fd = openSocket(isMappedWords(remote0, remote1, remote2) ? AF_INET : AF_INET6, SOCK_STREAM)
@@ -46,6 +53,22 @@ export class KernelStreamSockets implements StreamSockets {
     return receiveBytes(fd, buffer, offset, length)
   }
 
+  canPeek(isIpv6: boolean): boolean {
+    return isIpv6 ? this.#canPeekIpv6 : this.#canPeekIpv4
+  }
+
+  setPeekOffset(fd: number, offset: number): void {
+    setSocketOption(fd, SOL_SOCKET, SO_PEEK_OFF, offset)
+  }
+
+  peek(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
+    return receiveBytes(fd, buffer, offset, length, MSG_PEEK)
+  }
+
+  discard(fd: number, length: number): void {
+    discardBytes(fd, length)
+  }
+
   send(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
     return sendBytes(fd, buffer, offset, length)
   }
@@ -65,4 +88,12 @@ export class KernelStreamSockets implements StreamSockets {
   reset(fd: number): void {
     resetSocket(fd)
   }
+}
+
+function canPeek(domain: number): boolean {
+  const fd = openSocket(domain, SOCK_STREAM)
+  if (fd < 0) return false
+  const failed = setSocketOption(fd, SOL_SOCKET, SO_PEEK_OFF, 0)
+  closeDescriptor(fd)
+  return failed === 0
 }

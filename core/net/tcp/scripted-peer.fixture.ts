@@ -72,6 +72,7 @@ export class HostSocket {
   state: 'open' | 'closed' | 'reset' = 'open'
   readonly #peer: ScriptedPeer
   #unread = Buffer.alloc(0)
+  #peekOffset = 0
   #isEnded = false
   #error = 0
   #connectError = 0
@@ -82,8 +83,9 @@ export class HostSocket {
     this.remotePort = remotePort
   }
 
+  /** What nobody has looked at. */
   get unreadBytes(): number {
-    return this.#unread.length
+    return this.#unread.length - this.#peekOffset
   }
 
   /** The connection is made. */
@@ -133,6 +135,29 @@ export class HostSocket {
     return count
   }
 
+  setPeekOffset(offset: number): void {
+    this.#peekOffset = offset
+  }
+
+  peek(buffer: PinnedBuffer, offset: number, length: number): number {
+    buffer.at(offset, length)
+    const unseen = this.#unread.subarray(this.#peekOffset)
+    if (unseen.length === 0) {
+      if (this.#error !== 0) return -this.#error
+      return this.#isEnded ? 0 : -EAGAIN
+    }
+    const count = Math.min(length, unseen.length)
+    buffer.bytes.set(unseen.subarray(0, count), offset)
+    this.#peekOffset += count
+    return count
+  }
+
+  discard(length: number): void {
+    if (length > this.#unread.length) throw new Error('more is thrown away than there is')
+    this.#unread = this.#unread.subarray(length)
+    this.#peekOffset = Math.max(0, this.#peekOffset - length)
+  }
+
   send(buffer: PinnedBuffer, offset: number, length: number): number {
     buffer.at(offset, length)
     if (this.#error !== 0) return -this.#error
@@ -174,6 +199,22 @@ class HostSockets implements StreamSockets {
 
   receive(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
     return this.#of(fd).receive(buffer, offset, length)
+  }
+
+  canPeek(): boolean {
+    return this.#peer.canPeek
+  }
+
+  setPeekOffset(fd: number, offset: number): void {
+    this.#of(fd).setPeekOffset(offset)
+  }
+
+  peek(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
+    return this.#of(fd).peek(buffer, offset, length)
+  }
+
+  discard(fd: number, length: number): void {
+    this.#of(fd).discard(length)
   }
 
   send(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
@@ -302,6 +343,8 @@ export interface ScriptedPeerOptions {
   readonly inFlightLimitBytes?: number
   readonly verdict?: PolicyVerdict
   readonly localService?: (peer: ScriptedPeer, remotePort: number) => number
+  /** The host's sockets can be peeked at from any offset. */
+  readonly canPeek?: boolean
   /** The guest's initial sequence number. */
   readonly initial?: number
 }
@@ -331,6 +374,7 @@ export const GUEST_PORT = 40_000
 
 export class ScriptedPeer {
   readonly family: 4 | 6
+  readonly canPeek: boolean
   readonly context = new ManualContext()
   readonly host: HostSockets
   readonly icmp = new NotedIcmp()
@@ -354,6 +398,7 @@ export class ScriptedPeer {
 
   constructor(options: ScriptedPeerOptions = {}) {
     this.family = options.family ?? 4
+    this.canPeek = options.canPeek ?? false
     this.host = new HostSockets(this)
     this.device = new MemoryDevice((bytes) => this.sent.push(this.#read(bytes)))
     const ipv4 = parseAddress('10.75.3.4')

@@ -6,11 +6,16 @@ import { ACK, RST } from './tcp-header.ts'
 const bytesOf = (segments: readonly Segment[]) => Buffer.concat(segments.map(({ payload }) => payload))
 const endOf = (segment: Segment) => (segment.sequence + segment.payload.length) | 0
 
-describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
+describe.each([
+  [4, 'slots', false],
+  [6, 'slots', false],
+  [4, 'peeking', true],
+  [6, 'peeking', true],
+] as const)('TCP over IPv%i, sending, %s', (family, _store, canPeek) => {
   const mss = family === 4 ? 1460 : 1440
 
   it('sends what the host sends, in frames of up to 64 KiB made of whole segments', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(200_000))
     const segments = peer.takeAll()
@@ -24,7 +29,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('sends no more than the window, and goes on at its update (RFC 9293 §3.8.6)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect({ mss: 1460, sack: true })
     peer.ack(peer.acknowledgment, 10 * mss)
     socket.push(pattern(50_000))
@@ -35,7 +40,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('stops at a zero window, asks with growing patience, and goes on when it opens (RFC 9293 §3.8.6.1, RFC 1122 §4.2.2.17)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.ack(peer.acknowledgment, 0)
     socket.push(pattern(5_000))
@@ -60,7 +65,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('gives up a guest whose window is closed and that answers no probe (RFC 1122 §4.2.2.17)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     peer.ack(peer.acknowledgment, 0)
     socket.push(pattern(5_000))
@@ -70,7 +75,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('keeps a flow whose window shrank below what is in flight (RFC 9293 §3.8.6, RFC 1122 §4.2.2.16)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(100_000))
     const start = peer.acknowledgment
@@ -89,7 +94,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('sends no small segment while data is in flight, unless it is all there is (RFC 9293 §3.8.6.2.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect({ mss: 1460 })
     peer.ack(peer.acknowledgment, 4 * mss + 300)
     socket.push(pattern(20_000))
@@ -100,7 +105,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
     peer.ack(peer.acknowledgment, 4 * mss)
     expect(peer.take().payload).toHaveLength(mss)
     // All there is goes at once, however small.
-    const other = new ScriptedPeer({ family })
+    const other = new ScriptedPeer({ family, canPeek })
     const chatty = other.connect()
     chatty.push(pattern(10))
     chatty.push(pattern(10, 10))
@@ -108,7 +113,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('sends into a window smaller than a segment only after waiting for a larger one (RFC 9293 §3.8.6.2.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect({ mss: 1460 })
     peer.ack(peer.acknowledgment, 1)
     socket.push(pattern(5_000))
@@ -118,7 +123,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('times out after 200 ms at least, doubles, and sends everything again (RFC 6298 §2, §5)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(1_000))
     peer.takeAll()
@@ -142,7 +147,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('follows the round trip with its timeout (RFC 6298 §2.2, §2.3)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     for (let count = 0; count < 8; count++) {
       socket.push(pattern(100))
@@ -159,7 +164,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('takes no sample of what was sent twice (RFC 6298 §3, Karn)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(100))
     peer.pass(3_500)
@@ -172,7 +177,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('gives up after eight repetitions: both sides are reset (RFC 9293 §3.8.3)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(1_000))
     peer.take()
@@ -186,7 +191,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('repeats the first segment at the third duplicate acknowledgement (RFC 5681 §3.2)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect({ mss: 1460, windowShift: 7 })
     socket.push(pattern(150_000))
     const [first] = peer.takeAll()
@@ -205,7 +210,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   it.each(['first', 'middle', 'last'] as const)(
     'fills the hole where the %s frame was lost, by SACK alone (RFC 2018 §5, RFC 6675)',
     (lost) => {
-      const peer = new ScriptedPeer({ family })
+      const peer = new ScriptedPeer({ family, canPeek })
       const socket = peer.connect()
       socket.push(pattern(200_000))
       const segments = peer.takeAll()
@@ -229,7 +234,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   )
 
   it.each([0, 5, 40])('fills the hole of one segment out of a frame: number %i (RFC 2018 §5)', (number) => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(44 * mss))
     const frame = peer.take()
@@ -240,7 +245,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('takes three small segments beyond a gap for a loss as well (RFC 6675 §4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     for (let at = 0; at < 5; at++) socket.push(pattern(100, at * 100))
     const { sequence } = peer.takeAll()[0] as Segment
@@ -255,7 +260,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('fills several holes once each, and again when they stay (RFC 6675 §4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(40 * mss))
     const { sequence } = peer.take()
@@ -281,7 +286,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('believes no SACK block outside of what is in flight (RFC 2018 §5)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(10_000))
     const { sequence } = peer.take()
@@ -300,7 +305,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('takes the tail again after two round trips when nothing comes back, and recovers by the answer (RFC 8985 §7)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(10 * mss))
     const { sequence } = peer.take()
@@ -316,7 +321,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('recovers when a whole window is lost, one frame first (RFC 6298 §5.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(300_000))
     const start = peer.acknowledgment
@@ -339,7 +344,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('skips what the guest already has after a timeout (RFC 2018 §5.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(100 * mss))
     const { acknowledgment: start } = peer
@@ -358,7 +363,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('carries numbers across 2^32 (RFC 9293 §3.4)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.connect()
     peer.send({ flags: RST })
     // The stack's numbers move on with its clock: until they are about to go around.
@@ -381,7 +386,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('lowers its segments when the guest says they are too big, only for what is in flight, and not below the least (RFC 1191 §6.4, RFC 8201 §5.4, RFC 5927 §4.1)', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     const socket = peer.connect()
     socket.push(pattern(20_000))
     const { sequence, guestPort, remotePort } = peer.take()
@@ -400,7 +405,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('keeps what the guest does not take within its ring, for a minute and longer (net limits)', () => {
-    const peer = new ScriptedPeer({ family, limits: { flowInFlightBytes: 131_072 } })
+    const peer = new ScriptedPeer({ family, canPeek, limits: { flowInFlightBytes: 131_072 } })
     const socket = peer.connect()
     socket.push(pattern(2_000_000))
     const start = peer.acknowledgment
@@ -430,7 +435,7 @@ describe.each([4, 6] as const)('TCP over IPv%i, sending', (family) => {
   })
 
   it('sends the last bytes and the end of the stream in one frame', () => {
-    const peer = new ScriptedPeer({ family })
+    const peer = new ScriptedPeer({ family, canPeek })
     peer.connect().end(pattern(64))
     expect(peer.takeAll().map(({ flags }) => flagNames(flags))).toEqual(['FPA'])
   })

@@ -12,6 +12,14 @@ export interface StreamSockets {
   adopt(fd: number): void
   /** Bytes read, 0 at the end of the stream, or a negative errno. */
   receive(fd: number, buffer: PinnedBuffer, offset: number, length: number): number
+  /** Whether sockets that `connect()` makes can be peeked at from any offset (SO_PEEK_OFF), by family. */
+  canPeek(isIpv6: boolean): boolean
+  /** Where `peek()` looks next: bytes from the oldest that the kernel has. */
+  setPeekOffset(fd: number, offset: number): void
+  /** As `receive()`, but the bytes stay; the next look begins behind them. */
+  peek(fd: number, buffer: PinnedBuffer, offset: number, length: number): number
+  /** Throws away the oldest `length` bytes, which have been seen. */
+  discard(fd: number, length: number): void
   /** Bytes taken, or a negative errno. */
   send(fd: number, buffer: PinnedBuffer, offset: number, length: number): number
   /** No more bytes follow: the peer sees the end of the stream. */
