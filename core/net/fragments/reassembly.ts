@@ -1,30 +1,12 @@
 // Puts a guest's fragmented packets together: RFC 791 §3.2, RFC 815, RFC 8200 §4.5; overlaps end the packet (RFC 5722).
 // Each packet that is under way has a fixed slot of 64 KiB out of a pool of few; lengths are compared with the slot before a
 // byte is copied. A guest that has too many loses its oldest, and so does the guest with the most when the pool is empty.
-import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
-import { Frame } from '../frame/frame.ts'
-import {
-  ETHERNET_BYTES,
-  IPV4_HEADER_BYTES,
-  IPV6_HEADER_BYTES,
-  NETWORK,
-  VIRTIO_HEADER_BYTES,
-} from '../frame/layout.ts'
+import type { Frame } from '../frame/frame.ts'
 import { parseFrame } from '../frame/parse-frame.ts'
-import { writeIpv4Checksum } from '../frame/write-headers.ts'
 import type { GuestPort } from '../guest-port.ts'
 import type { IcmpErrors } from '../icmp/icmp-errors.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
-import { Timer } from '../packet/timer-wheel.ts'
-
-/** Of the IP payload: the length fields of IPv4 (which counts its header) and IPv6 have 16 bits. */
-const LONGEST_IPV4_PAYLOAD = 65_535 - IPV4_HEADER_BYTES
-const LONGEST_IPV6_PAYLOAD = 65_535
-const SLOT_BYTES = NETWORK + IPV6_HEADER_BYTES + LONGEST_IPV6_PAYLOAD + 1
-/** 64 KiB in the packets of the smallest MTU of IPv4 networks in use (576) are 119. */
-const MAX_PARTS = 128
-const UNKNOWN = -1
-const MORE_FRAGMENTS = 0x2000
+import { FragmentedPacket, isPossible } from './fragmented-packet.ts'
 
 export interface FragmentLimits {
   /** Packets under way of one guest. */
@@ -38,8 +20,8 @@ export class Reassembly {
   readonly #limits: FragmentLimits
   readonly #icmp: IcmpErrors
   /** In the order in which they began. */
-  readonly #active: Slot[] = []
-  readonly #free: Slot[] = []
+  readonly #active: FragmentedPacket[] = []
+  readonly #free: FragmentedPacket[] = []
 
   constructor(context: PacketContext, limits: FragmentLimits, icmp: IcmpErrors) {
     this.#context = context
@@ -61,24 +43,24 @@ export class Reassembly {
       port.drop('fragment')
       return undefined
     }
-    const slot = this.#find(port, frame) ?? this.#begin(port, frame)
-    if (slot === undefined || slot.isSpoiled) {
+    const packet = this.#find(port, frame) ?? this.#begin(port, frame)
+    if (packet === undefined || packet.isSpoiled) {
       port.drop('fragment')
       return undefined
     }
-    const fit = slot.fit(frame)
+    const fit = packet.fit(frame)
     if (fit === 'duplicate') return undefined
     if (fit === 'spoils') {
       port.drop('fragment')
       // The rest of it is dropped too, until its time is over.
-      slot.isSpoiled = true
+      packet.isSpoiled = true
       return undefined
     }
-    slot.copy(frame)
-    if (!slot.isComplete) return undefined
-    this.#release(slot)
-    const dropped = parseFrame(slot.frame, slot.finish())
-    if (dropped === undefined) return slot.frame
+    packet.copy(frame)
+    if (!packet.isComplete) return undefined
+    this.#release(packet)
+    const dropped = parseFrame(packet.frame, packet.finish())
+    if (dropped === undefined) return packet.frame
     port.drop(dropped)
     return undefined
   }
@@ -86,31 +68,31 @@ export class Reassembly {
   /** Lets go of all that this guest has under way. */
   portGone(port: GuestPort): void {
     for (let index = this.#active.length - 1; index >= 0; index--) {
-      const slot = this.#active[index]
-      if (slot?.port === port) this.#release(slot)
+      const packet = this.#active[index]
+      if (packet?.port === port) this.#release(packet)
     }
   }
 
-  #find(port: GuestPort, frame: Frame): Slot | undefined {
-    for (const slot of this.#active) if (slot.belongs(port, frame)) return slot
+  #find(port: GuestPort, frame: Frame): FragmentedPacket | undefined {
+    for (const packet of this.#active) if (packet.belongs(port, frame)) return packet
     return undefined
   }
 
-  #begin(port: GuestPort, frame: Frame): Slot | undefined {
+  #begin(port: GuestPort, frame: Frame): FragmentedPacket | undefined {
     const { fragmentedDatagrams, allFragmentedDatagrams, fragmentMs } = this.#limits
     if (this.#countOf(port) >= fragmentedDatagrams) this.#evictOldest(port)
     if (this.#active.length >= allFragmentedDatagrams) this.#evictOldest(this.#greediest())
     if (this.#active.length >= allFragmentedDatagrams) return undefined
-    const slot = this.#free.pop() ?? new Slot((expired) => this.#expire(expired))
-    slot.begin(port, frame)
-    this.#active.push(slot)
-    this.#context.timers.start(slot.timer, this.#context.nowMs + fragmentMs)
-    return slot
+    const packet = this.#free.pop() ?? new FragmentedPacket((expired) => this.#expire(expired))
+    packet.begin(port, frame)
+    this.#active.push(packet)
+    this.#context.timers.start(packet.timer, this.#context.nowMs + fragmentMs)
+    return packet
   }
 
   #countOf(port: GuestPort): number {
     let count = 0
-    for (const slot of this.#active) if (slot.port === port) count++
+    for (const packet of this.#active) if (packet.port === port) count++
     return count
   }
 
@@ -128,175 +110,30 @@ export class Reassembly {
   }
 
   #evictOldest(port: GuestPort | undefined): void {
-    for (const slot of this.#active) {
-      if (slot.port !== port) continue
+    for (const packet of this.#active) {
+      if (packet.port !== port) continue
       port?.drop('fragment')
-      this.#release(slot)
+      this.#release(packet)
       return
     }
   }
 
-  #expire(slot: Slot): void {
-    const { port } = slot
+  #expire(packet: FragmentedPacket): void {
+    const { port } = packet
     if (port === undefined) return
     port.drop('fragment')
     // Nobody is told where the first fragment never came (RFC 792, RFC 8200 §4.5).
-    if (slot.firstBytes > 0 && !slot.isSpoiled) this.#icmp.answer(port, slot.finishFirst(), 'reassembly-time')
-    this.#release(slot)
+    if (packet.firstBytes > 0 && !packet.isSpoiled)
+      this.#icmp.answer(port, packet.finishFirst(), 'reassembly-time')
+    this.#release(packet)
   }
 
-  #release(slot: Slot): void {
-    const index = this.#active.indexOf(slot)
+  #release(packet: FragmentedPacket): void {
+    const index = this.#active.indexOf(packet)
     if (index < 0) return
     this.#active.splice(index, 1)
-    this.#context.timers.stop(slot.timer)
-    slot.port = undefined
-    this.#free.push(slot)
-  }
-}
-
-/** Whether any packet can have such a fragment: not empty, in units of eight bytes but the last, within 64 KiB. */
-function isPossible(frame: Frame): boolean {
-  const bytes = frame.end - frame.transport
-  if (bytes <= 0 || (frame.hasMoreFragments && (bytes & 7) !== 0)) return false
-  const longestBytes = frame.isIpv6 ? LONGEST_IPV6_PAYLOAD : LONGEST_IPV4_PAYLOAD
-  return frame.fragmentOffsetBytes + bytes <= longestBytes
-}
-
-/** One packet under way. */
-class Slot {
-  readonly frame = new Frame(new PinnedBuffer(SLOT_BYTES))
-  readonly timer: Timer
-  port: GuestPort | undefined
-  /** An overlap was seen: nothing of this packet is used. */
-  isSpoiled = false
-  /** Payload of the first fragment; 0 while it is missing. */
-  firstBytes = 0
-
-  readonly #starts = new Uint16Array(MAX_PARTS)
-  readonly #ends = new Uint16Array(MAX_PARTS)
-  #parts = 0
-  #receivedBytes = 0
-  #totalBytes = UNKNOWN
-  #isIpv6 = false
-  #identification = 0
-  #protocol = 0
-  #source0 = 0
-  #source1 = 0
-  #source2 = 0
-  #source3 = 0
-  #destination0 = 0
-  #destination1 = 0
-  #destination2 = 0
-  #destination3 = 0
-
-  constructor(expire: (slot: Slot) => void) {
-    this.timer = new Timer(() => expire(this))
-  }
-
-  begin(port: GuestPort, frame: Frame): void {
-    this.port = port
-    this.isSpoiled = false
-    this.firstBytes = 0
-    this.#parts = 0
-    this.#receivedBytes = 0
-    this.#totalBytes = UNKNOWN
-    this.#isIpv6 = frame.isIpv6
-    this.#identification = frame.fragmentId
-    this.#protocol = frame.protocol
-    this.#source0 = frame.source0
-    this.#source1 = frame.source1
-    this.#source2 = frame.source2
-    this.#source3 = frame.source3
-    this.#destination0 = frame.destination0
-    this.#destination1 = frame.destination1
-    this.#destination2 = frame.destination2
-    this.#destination3 = frame.destination3
-  }
-
-  /** RFC 791: source, destination, protocol and identification; RFC 8200: without the protocol. */
-  belongs(port: GuestPort, frame: Frame): boolean {
-    return (
-      this.port === port &&
-      this.#identification === frame.fragmentId &&
-      this.#isIpv6 === frame.isIpv6 &&
-      (this.#isIpv6 || this.#protocol === frame.protocol) &&
-      this.#destination3 === frame.destination3 &&
-      this.#destination2 === frame.destination2 &&
-      this.#destination1 === frame.destination1 &&
-      this.#destination0 === frame.destination0 &&
-      this.#source3 === frame.source3 &&
-      this.#source2 === frame.source2 &&
-      this.#source1 === frame.source1 &&
-      this.#source0 === frame.source0
-    )
-  }
-
-  /** Whether the fragment has a place. The same one again is nothing (RFC 8200 §4.5); any other overlap spoils all. */
-  fit(frame: Frame): 'fits' | 'duplicate' | 'spoils' {
-    const start = frame.fragmentOffsetBytes
-    const end = start + frame.end - frame.transport
-    for (let part = 0; part < this.#parts; part++) {
-      const otherStart = this.#starts[part] ?? 0
-      const otherEnd = this.#ends[part] ?? 0
-      if (start === otherStart && end === otherEnd) return 'duplicate'
-      if (start < otherEnd && otherStart < end) return 'spoils'
-      if (!frame.hasMoreFragments && otherEnd > end) return 'spoils'
-    }
-    if (this.#parts === MAX_PARTS) return 'spoils'
-    if (this.#totalBytes !== UNKNOWN && (end > this.#totalBytes || !frame.hasMoreFragments)) return 'spoils'
-    return 'fits'
-  }
-
-  /** Copies what `fit()` found good. */
-  copy(frame: Frame): void {
-    const start = frame.fragmentOffsetBytes
-    const bytes = frame.end - frame.transport
-    const source = frame.buffer.bytes
-    const target = this.frame.buffer.bytes
-    target.set(source.subarray(frame.transport, frame.end), this.#transport + start)
-    this.#starts[this.#parts] = start
-    this.#ends[this.#parts] = start + bytes
-    this.#parts++
-    this.#receivedBytes += bytes
-    if (!frame.hasMoreFragments) this.#totalBytes = start + bytes
-    if (start > 0) return
-    // The first fragment's headers are the packet's, options and extension headers left out.
-    this.firstBytes = bytes
-    target.set(source.subarray(VIRTIO_HEADER_BYTES, this.#transport), VIRTIO_HEADER_BYTES)
-    if (this.#isIpv6) target[NETWORK + 6] = frame.protocol
-    else target[NETWORK] = 0x45
-  }
-
-  get isComplete(): boolean {
-    return this.#totalBytes !== UNKNOWN && this.#receivedBytes === this.#totalBytes
-  }
-
-  /** Makes the headers of the whole packet: its length with all of them. */
-  finish(): number {
-    return this.#setLength(this.#totalBytes, 0)
-  }
-
-  /** Makes the packet's first fragment again, to be quoted. */
-  finishFirst(): Frame {
-    // Careful: of IPv6 it parses as a packet that is shorter than it says, but its addresses are read all the same.
-    parseFrame(this.frame, this.#setLength(this.firstBytes, MORE_FRAGMENTS))
-    return this.frame
-  }
-
-  get #transport(): number {
-    return VIRTIO_HEADER_BYTES + ETHERNET_BYTES + (this.#isIpv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES)
-  }
-
-  #setLength(payloadBytes: number, fragmentField: number): number {
-    const { view, bytes } = this.frame.buffer
-    bytes.fill(0, 0, VIRTIO_HEADER_BYTES)
-    if (this.#isIpv6) view.setUint16(NETWORK + 4, payloadBytes)
-    else {
-      view.setUint16(NETWORK + 2, IPV4_HEADER_BYTES + payloadBytes)
-      view.setUint16(NETWORK + 6, fragmentField)
-      writeIpv4Checksum(this.frame.buffer)
-    }
-    return this.#transport + payloadBytes
+    this.#context.timers.stop(packet.timer)
+    packet.port = undefined
+    this.#free.push(packet)
   }
 }

@@ -5,7 +5,6 @@ import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { MAPPED_PREFIX } from '../address.ts'
 import { TokenBucket } from '../flow/rate-limit.ts'
 import { DatagramWriter } from '../fragments/datagram-writer.ts'
-import { fold, internetSum } from '../frame/checksum.ts'
 import type { Frame } from '../frame/frame.ts'
 import {
   IPV4_HEADER_BYTES,
@@ -13,7 +12,6 @@ import {
   NETWORK,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
-  PROTOCOL_TCP,
 } from '../frame/layout.ts'
 import type { GatewayIdentity } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
@@ -21,12 +19,12 @@ import type { PacketContext } from '../packet/packet-context.ts'
 import { icmpErrorCodes } from './errno-errors.ts'
 import type { IcmpErrorKind, IcmpErrors, QuotedPacket } from './icmp-errors.ts'
 import { ICMP_HEADER_BYTES, isIcmpError } from './icmp-layout.ts'
+import { isIpv6Packet, QUOTED_TRANSPORT_BYTES, writeQuotedHead } from './quoted-head.ts'
 
 /** The whole error, IP header counted (RFC 1812 §4.3.2.3, RFC 4443 §3.1: the smallest MTU). */
 const LONGEST_IPV4_ERROR = 576
 const LONGEST_IPV6_ERROR = 1_280
 const LINK_LOCAL_PREFIX = 0xfe80_0000 | 0
-const QUOTED_TRANSPORT_BYTES = 8
 /** Of a payload, behind the error's IP and ICMP headers and the quoted IP and transport headers. */
 const LONGEST_IPV4_QUOTE =
   LONGEST_IPV4_ERROR - 2 * IPV4_HEADER_BYTES - ICMP_HEADER_BYTES - QUOTED_TRANSPORT_BYTES
@@ -122,7 +120,14 @@ export class IcmpErrorSender implements IcmpErrors {
     const transport = this.#begin(isIpv6, type, code, info)
     const longestBytes = isIpv6 ? LONGEST_IPV6_QUOTE : LONGEST_IPV4_QUOTE
     const payloadBytes = payload === undefined ? 0 : Math.min(payload.payloadBytes, longestBytes)
-    const headBytes = this.#quote(port, packet, transport + ICMP_HEADER_BYTES, isIpv6, payloadBytes)
+    const headBytes = writeQuotedHead(
+      this.#writer.target,
+      port,
+      packet,
+      transport + ICMP_HEADER_BYTES,
+      isIpv6,
+      payloadBytes,
+    )
     this.#writer.send(
       port,
       source0,
@@ -160,73 +165,6 @@ export class IcmpErrorSender implements IcmpErrors {
     view.setUint32(transport + 4, isIpv6 ? info : info & 0xffff)
     return transport
   }
-
-  /** Puts the head of the packet together again, as the guest sent it. */
-  #quote(port: GuestPort, packet: QuotedPacket, at: number, isIpv6: boolean, payloadBytes: number): number {
-    const { target } = this.#writer
-    const { view } = target
-    const headerBytes = isIpv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES
-    const transport = at + headerBytes
-    const transportBytes = QUOTED_TRANSPORT_BYTES + payloadBytes
-    if (isIpv6) {
-      const { ipv6 } = port
-      view.setUint32(at, 0x6000_0000)
-      view.setUint16(at + 4, transportBytes)
-      view.setUint8(at + 6, packet.protocol)
-      view.setUint8(at + 7, 1)
-      view.setInt32(at + 8, ipv6[0])
-      view.setInt32(at + 12, ipv6[1])
-      view.setInt32(at + 16, ipv6[2])
-      view.setInt32(at + 20, ipv6[3])
-      view.setInt32(at + 24, packet.remote0)
-      view.setInt32(at + 28, packet.remote1)
-      view.setInt32(at + 32, packet.remote2)
-      view.setInt32(at + 36, packet.remote3)
-    } else {
-      view.setUint16(at, 0x4500)
-      view.setUint16(at + 2, IPV4_HEADER_BYTES + transportBytes)
-      view.setUint16(at + 4, 0)
-      view.setUint16(at + 6, 0x4000)
-      view.setUint8(at + 8, 1)
-      view.setUint8(at + 9, packet.protocol)
-      view.setUint16(at + 10, 0)
-      view.setInt32(at + 12, port.ipv4)
-      view.setInt32(at + 16, packet.remote3)
-      view.setUint16(at + 10, ~fold(internetSum(target, at, IPV4_HEADER_BYTES)) & 0xffff)
-    }
-    quoteTransport(this.#writer, transport, packet, isIpv6, transportBytes)
-    return headerBytes + QUOTED_TRANSPORT_BYTES
-  }
-}
-
-function quoteTransport(
-  writer: DatagramWriter,
-  at: number,
-  packet: QuotedPacket,
-  isIpv6: boolean,
-  transportBytes: number,
-): void {
-  const { view } = writer.target
-  if (packet.protocol === PROTOCOL_ICMP || packet.protocol === PROTOCOL_ICMPV6) {
-    // An echo request: identifier and sequence number.
-    view.setUint16(at, isIpv6 ? 128 << 8 : 8 << 8)
-    view.setUint16(at + 2, 0)
-    view.setUint16(at + 4, packet.guestPort)
-    view.setUint16(at + 6, packet.sequence)
-    return
-  }
-  view.setUint16(at, packet.guestPort)
-  view.setUint16(at + 2, packet.remotePort)
-  if (packet.protocol === PROTOCOL_TCP) {
-    view.setInt32(at + 4, packet.sequence)
-    return
-  }
-  view.setUint16(at + 4, transportBytes)
-  view.setUint16(at + 6, 0)
-}
-
-function isIpv6Packet(packet: QuotedPacket): boolean {
-  return packet.remote0 !== 0 || packet.remote1 !== 0 || packet.remote2 !== MAPPED_PREFIX
 }
 
 /** Whether anybody is told about this frame. */

@@ -15,6 +15,8 @@ const MAX_PENDING = 512
 const LARGEST_GATHERED_BYTES = 4_096
 /** UDP_MAX_SEGMENTS of Linux 6.1, and what one IP packet could hold. */
 const MAX_SEGMENTS = 64
+/** That of later kernels: what a guest's may leave whole. A train of more is made to cost a call for each of its bytes. */
+const MAX_TRAIN_SEGMENTS = 128
 const MAX_TRAIN_BYTES = 65_000
 const NONE = -1
 
@@ -67,6 +69,10 @@ export class UdpOutput implements TurnTask {
   /** Sends a train that the guest's kernel left whole (virtio's USO): segments of `segmentBytes`. */
   addTrain(flow: UdpFlow, buffer: PinnedBuffer, offset: number, length: number, segmentBytes: number): void {
     if (flow.firstPending !== NONE) this.flush()
+    if (length > segmentBytes * MAX_TRAIN_SEGMENTS) {
+      flow.port.drop('bad-offload')
+      return
+    }
     if (flow.maySegment && this.#sendTrain(flow, buffer, offset, length, segmentBytes)) return
     for (let at = 0; at < length; at += segmentBytes)
       this.#sendOne(flow, buffer, offset + at, Math.min(segmentBytes, length - at))
