@@ -2,6 +2,7 @@
 // came of each. Arguments: a folder that it may read, and a file outside of it.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import { confineFiles } from './landlock.ts'
 import { confineSystemCalls, forbidIoUring, forbidNewPrivileges } from './seccomp.ts'
@@ -37,6 +38,10 @@ process.stdout.write(
     readInside: outcome(() => readFileSync(`${folder}/inside`)),
     readOutside: outcome(() => readFileSync(outside)),
     write: outcome(() => writeFileSync(`${folder}/new`, 'x')),
+    writeInPool: await writeFile(`${folder}/new`, 'x').then(
+      () => 'done',
+      (error: unknown) => outcomeOf(error),
+    ),
     makeFolder: outcome(() => mkdirSync(`${folder}/made`)),
     program: spawnSync('/bin/true').error === undefined ? 'done' : 'refused',
     packetSocket: socketOutcome(AF_PACKET, SOCK_RAW),
@@ -54,10 +59,14 @@ function outcome(work: () => unknown): string {
     work()
     return 'done'
   } catch (error) {
-    if (!(error instanceof Error)) return String(error)
-    if ('errorName' in error) return String(error.errorName)
-    return 'code' in error ? String(error.code) : error.message
+    return outcomeOf(error)
   }
+}
+
+function outcomeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if ('errorName' in error) return String(error.errorName)
+  return 'code' in error ? String(error.code) : error.message
 }
 
 function socketOutcome(family: number, type: number): string {

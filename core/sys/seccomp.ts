@@ -1,6 +1,6 @@
 // A seccomp filter for the whole process (seccomp(2)): from here on no thread starts a program or a process, looks into
-// other processes, mounts, changes namespaces, loads code into the kernel, or makes a socket of a family it has no
-// business with. A list of what is forbidden, since what Node and V8 need changes from release to release.
+// other processes, changes files, mounts, changes namespaces, loads code into the kernel, or makes a socket of a family it
+// has no business with. A list of what is forbidden, since what Node and V8 need changes from release to release.
 // Numbers: asm/unistd_64.h; linux/seccomp.h, linux/filter.h, linux/audit.h.
 import koffi, { type KoffiFunc } from 'koffi'
 import { PinnedBuffer } from './pinned-buffer.ts'
@@ -34,10 +34,16 @@ const EPERM = 1
 const ENOSYS = 38
 
 const SYS_IO_URING_SETUP = 425
+const SYS_OPEN = 2
 const SYS_SOCKET = 41
 const SYS_CLONE = 56
 /** Its flags lie in memory, where a filter cannot look: C libraries fall back to clone(2). */
 const SYS_CLONE3 = 435
+const SYS_OPENAT = 257
+/** Likewise. */
+const SYS_OPENAT2 = 437
+/** O_WRONLY, O_RDWR, O_CREAT and O_TRUNC of asm-generic/fcntl.h. */
+const WRITING = 0o1103
 
 const forbidden: Readonly<Record<string, number>> = {
   fork: 57,
@@ -97,6 +103,28 @@ const forbidden: Readonly<Record<string, number>> = {
   clock_settime: 227,
   adjtimex: 159,
   clock_adjtime: 305,
+  creat: 85,
+  truncate: 76,
+  rename: 82,
+  renameat: 264,
+  renameat2: 316,
+  mkdir: 83,
+  mkdirat: 258,
+  rmdir: 84,
+  link: 86,
+  linkat: 265,
+  unlink: 87,
+  unlinkat: 263,
+  symlink: 88,
+  symlinkat: 266,
+  chmod: 90,
+  fchmodat: 268,
+  fchmodat2: 452,
+  chown: 92,
+  lchown: 94,
+  fchownat: 260,
+  setxattr: 188,
+  lsetxattr: 189,
 }
 
 /** This thread, and those it starts, gain no privileges any more (prctl(2)). Throws SystemError. */
@@ -149,6 +177,8 @@ const RETURN = 0x06
 const NUMBER = 0
 const ARCHITECTURE = 4
 const FIRST_ARGUMENT = 16
+const SECOND_ARGUMENT = 24
+const THIRD_ARGUMENT = 32
 
 const refuse = (errno: number): Instruction => [RETURN, 0, 0, RETURN_ERRNO | errno]
 const allow: Instruction = [RETURN, 0, 0, RETURN_ALLOW]
@@ -167,8 +197,22 @@ function refused(number: number, errno: number): Instruction[] {
   return [[JUMP_IF_EQUAL, 0, 1, number], refuse(errno)]
 }
 
-/** Threads but no processes, and sockets of few families. */
+/** Ends with the number loaded where it was another call. */
+function refusedWithBits(number: number, argument: number, bits: number): Instruction[] {
+  return [
+    [JUMP_IF_EQUAL, 0, 4, number],
+    [LOAD_WORD, 0, 0, argument],
+    [JUMP_IF_BITS, 0, 1, bits],
+    refuse(EPERM),
+    allow,
+  ]
+}
+
+/** Files to read, threads but no processes, and sockets of few families. */
 const restrictedCalls: readonly Instruction[] = [
+  ...refusedWithBits(SYS_OPEN, SECOND_ARGUMENT, WRITING),
+  ...refusedWithBits(SYS_OPENAT, THIRD_ARGUMENT, WRITING),
+  ...refused(SYS_OPENAT2, ENOSYS),
   ...refused(SYS_CLONE3, ENOSYS),
   [JUMP_IF_EQUAL, 0, 4, SYS_CLONE],
   [LOAD_WORD, 0, 0, FIRST_ARGUMENT],
