@@ -16,6 +16,8 @@ export const ROUTE_TYPE = 7
 const RTA_DST = 1
 const RTA_OIF = 4
 const RT_TABLE_LOCAL = 255
+/** IPv4 inside of IPv6: translators have such addresses and routes. They are nowhere on the wire, and not IPv4's. */
+const MAPPED = '0:0:0:0:0:ffff:'
 /** A route that was made for one destination, not configured. */
 const RTM_F_CLONED = 0x200
 
@@ -103,6 +105,7 @@ function readRoute(view: DataView, start: number, end: number): HostRoute | unde
   // A default route has no destination.
   const address =
     addressText(view, start + ROUTE_BYTES, end, RTA_DST) ?? (family === AF_INET ? '0.0.0.0' : '::')
+  if (address.startsWith(MAPPED)) return undefined
   const device = findAttribute(view, start + ROUTE_BYTES, end, RTA_OIF)
   return {
     table: view.getUint8(start + ROUTE_TABLE),
@@ -117,7 +120,9 @@ function readInterfaceAddresses(view: DataView, start: number, end: number): rea
   if (start + ADDRESS_BYTES > end) return undefined
   const attributes = start + ADDRESS_BYTES
   const own = addressText(view, attributes, end, IFA_LOCAL) ?? addressText(view, attributes, end, IFA_ADDRESS)
-  return [own, addressText(view, attributes, end, IFA_BROADCAST)].filter((address) => address !== undefined)
+  return [own, addressText(view, attributes, end, IFA_BROADCAST)].filter(
+    (address): address is string => address?.startsWith(MAPPED) === false,
+  )
 }
 
 function addressText(view: DataView, start: number, end: number, attribute: number): string | undefined {

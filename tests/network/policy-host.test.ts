@@ -68,6 +68,21 @@ describe('openRouteMonitor()', () => {
     await namespace.ip('route', 'flush', 'table', '100')
   })
 
+  it('passes over IPv4 inside of IPv6, which translators give to interfaces', async () => {
+    await namespace.ip('address', 'add', '::ffff:198.51.100.77/128', 'dev', 'lan', 'nodad')
+    await namespace.ip('-6', 'route', 'add', '::ffff:0:0/96', 'dev', 'lan')
+    start()
+    expect(isOpen('198.51.100.77')).toBe(true)
+    expect(
+      findConflicts(
+        inNamespace(namespace.path, () => readRoutes()),
+        defaultSettings,
+      ),
+    ).toEqual([])
+    await namespace.ip('-6', 'route', 'del', '::ffff:0:0/96', 'dev', 'lan')
+    await namespace.ip('address', 'del', '::ffff:198.51.100.77/128', 'dev', 'lan')
+  })
+
   it('tells nothing of routes that are not the host’s own, and nothing after its end', async () => {
     start()
     await namespace.ip('address', 'add', '198.51.100.1/24', 'dev', 'lan')

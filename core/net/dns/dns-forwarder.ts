@@ -71,11 +71,6 @@ export class DnsForwarder implements Disposable {
     this.#useResolver(this.#resolvConf.settings)
   }
 
-  /** What the host's resolver is set to now. */
-  get resolver(): ResolverSettings {
-    return this.#resolvConf.settings
-  }
-
   /** A guest came, or its name or what it may meet has changed. Only guests that are known are answered. */
   setGuest(guest: DnsGuest): void {
     this.#zone.setGuest(guest)
