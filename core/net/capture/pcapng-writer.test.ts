@@ -1,4 +1,14 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -182,6 +192,32 @@ describe('a reader that is too slow', () => {
     closeSync(reader)
     const blocks = readBlocks(Buffer.from(into.bytes.subarray(0, count)))
     expect(blocks.map(({ type }) => type)).toEqual([0x0a0d0d0a, 1, PACKET, STATISTICS])
+  })
+
+  it('at the end of a pipe that was opened for waiting is not waited for', () => {
+    const path = join(folder, 'pipe')
+    execFileSync('mkfifo', [path])
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const writer = start({ fd: openSync(path, 'w') })
+    for (let count = 0; count < 40; count++) {
+      port.send(frame(60_000, count), 60_000 + VIRTIO_HEADER_BYTES)
+      loop.turn(0)
+    }
+    expect(writer.droppedFrames).toBeGreaterThan(10)
+    writer.end()
+    const pieces: Buffer[] = []
+    const piece = Buffer.alloc(65_536)
+    while (summaries.length === 0) {
+      const count = readSync(reader, piece)
+      pieces.push(Buffer.from(piece.subarray(0, count)))
+      loop.turn(10)
+    }
+    for (let count = readSync(reader, piece); count > 0; count = readSync(reader, piece)) {
+      pieces.push(Buffer.from(piece.subarray(0, count)))
+    }
+    closeSync(reader)
+    const packets = readBlocks(Buffer.concat(pieces)).filter(({ type }) => type === PACKET)
+    expect(packets.length + writer.droppedFrames).toBe(40)
   })
 
   it('that goes away ends the capture, and the guest’s frames go on', () => {

@@ -111,6 +111,14 @@ describe('GuestZone', () => {
     expect(inPart('75.10.in-addr.arpa', TYPE_SOA)).toBeUndefined()
   })
 
+  it('may be called otherwise', () => {
+    const own = zoneOf([web], { ...defaultSettings, zone: 'VM.Internal' })
+    expect(own('web.vm.internal')).toBe('10.75.3.4')
+    expect(own('4.3.75.10.in-addr.arpa', TYPE_PTR)).toBe('web.vm.internal')
+    expect(own('internal')).toBeUndefined()
+    expect(own('web.guest')).toBeUndefined()
+  })
+
   it('hides guests that may not meet others, both ways, and not from themselves', () => {
     const alone = guest('alone', 9, false)
     const hiding = zoneOf([web, db, alone])

@@ -67,7 +67,7 @@ export class GuestZone {
   #serial = 1
 
   constructor(settings: ZoneSettings) {
-    this.#settings = settings
+    this.#settings = { ...settings, zone: settings.zone.toLowerCase() }
     this.#subnets = [settings.ipv4Subnet, settings.ipv6Subnet].flatMap((range) => parseRange(range))
   }
 
