@@ -163,7 +163,7 @@ describe('a guest', () => {
     const script = [
       "grep -E '^(search|options)' /etc/resolv.conf",
       'nslookup web.guest 10.75.0.1 | grep -c NXDOMAIN',
-      `wget -T 5 -qO- http://${web.network.ipv4}/ || echo no`,
+      `nc -w 5 ${web.network.ipv4} 80 </dev/null || echo no`,
     ]
     const options = ['--no-guest-traffic', '--dns-search', 'lan.example', '--dns-option', 'ndots:2']
     const words = ['run', '--rm', ...options, image, 'sh', '-c', script.join('\n')]
