@@ -184,6 +184,15 @@ describe('the control connection', () => {
     expect((await client.stats()).guests).toEqual([])
   })
 
+  test('is not lost to somebody who connects and says nothing', async () => {
+    using client = await coreHost()
+    const silent: Socket[] = []
+    for (let count = 0; count < 20; count++) silent.push(await rawConnection())
+    await client.stats()
+    for (const socket of silent) socket.destroy()
+    await client.stats()
+  })
+
   test('is that of the newest core host', async () => {
     using first = await coreHost()
     using second = await coreHost()

@@ -56,6 +56,9 @@ interface KnownForward {
   isNamed: boolean
 }
 
+/** Only root can connect at all. */
+const MOST_STRANGERS = 4
+
 export class EngineServer {
   readonly #parts: EngineParts
   readonly #facts: EngineFacts
@@ -63,7 +66,8 @@ export class EngineServer {
   readonly #forwards = new Map<string, KnownForward>()
   #settings: string | undefined
   #channel: DescriptorChannel | undefined
-  #hasHello = false
+  /** Connections without a `hello` yet. */
+  readonly #strangers = new Set<DescriptorChannel>()
 
   constructor(parts: EngineParts, facts: EngineFacts) {
     this.#parts = parts
@@ -74,19 +78,22 @@ export class EngineServer {
     return this.#channel !== undefined
   }
 
-  /** A core host has connected. */
+  /** Somebody has connected; with `hello` it becomes the core host, in place of the one before. */
   accept(socket: FileDescriptor): void {
-    this.#channel?.[Symbol.dispose]()
-    this.#hasHello = false
-    for (const known of [...this.#guests.values(), ...this.#forwards.values()]) known.isNamed = false
     const channel: DescriptorChannel = new DescriptorChannel(socket, {
-      message: (payload, fds) => this.#receive(payload, fds),
+      message: (payload, fds) => this.#receive(channel, payload, fds),
       closed: (reason) => {
+        this.#strangers.delete(channel)
         if (this.#channel === channel) this.#channel = undefined
-        if (reason !== undefined) this.#parts.log(`The core host is cut off: ${reason.message}`)
+        if (reason !== undefined) this.#parts.log(`A connection is cut off: ${reason.message}`)
       },
     })
-    this.#channel = channel
+    this.#strangers.add(channel)
+    const [oldest] = this.#strangers
+    if (oldest !== undefined && this.#strangers.size > MOST_STRANGERS) {
+      this.#strangers.delete(oldest)
+      oldest[Symbol.dispose]()
+    }
   }
 
   /** The guest's device is gone: so is the guest, until the core host brings it back. */
@@ -101,11 +108,11 @@ export class EngineServer {
     this.#channel?.send(writeMessage(message))
   }
 
-  #receive(payload: Uint8Array, fds: readonly number[]): void {
+  #receive(channel: DescriptorChannel, payload: Uint8Array, fds: readonly number[]): void {
     // Whoever takes a descriptor takes it out of this list.
     const held = [...fds]
     try {
-      this.#take(readToEngine(payload), held)
+      this.#take(channel, readToEngine(payload), held)
       if (held.length > 0)
         throw new NetError('net.protocol', `${held.length} descriptors came with a message that has none`)
     } finally {
@@ -113,12 +120,12 @@ export class EngineServer {
     }
   }
 
-  #take(message: ToEngine, held: number[]): void {
+  #take(channel: DescriptorChannel, message: ToEngine, held: number[]): void {
     if (message.type === 'hello') {
-      this.#hello(message, held)
+      this.#hello(channel, message, held)
       return
     }
-    if (!this.#hasHello) throw new NetError('net.protocol', `"${message.type}" came before "hello"`)
+    if (channel !== this.#channel) throw new NetError('net.protocol', `"${message.type}" came before "hello"`)
     switch (message.type) {
       case 'guest':
         this.#guest(message, held.shift())
@@ -150,7 +157,7 @@ export class EngineServer {
     }
   }
 
-  #hello(message: Extract<ToEngine, { type: 'hello' }>, held: number[]): void {
+  #hello(channel: DescriptorChannel, message: Extract<ToEngine, { type: 'hello' }>, held: number[]): void {
     if (message.protocol !== protocolVersion)
       throw new NetError(
         'net.protocol',
@@ -170,7 +177,10 @@ export class EngineServer {
         return
       }
     }
-    this.#hasHello = true
+    this.#strangers.delete(channel)
+    if (this.#channel !== channel) this.#channel?.[Symbol.dispose]()
+    this.#channel = channel
+    for (const known of [...this.#guests.values(), ...this.#forwards.values()]) known.isNamed = false
     this.tell({
       type: 'ready',
       protocol: protocolVersion,
