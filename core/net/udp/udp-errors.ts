@@ -23,6 +23,8 @@ export class UdpErrors {
   readonly #queue = new ErrorQueue()
   readonly #nameBytes = new PinnedBuffer(32)
   readonly #local = new SocketAddress()
+  /** Errors that the host's own kernel queued, about what it was just given. */
+  #localErrors = 0
 
   constructor(icmp: IcmpErrorSender) {
     this.#icmp = icmp
@@ -35,7 +37,15 @@ export class UdpErrors {
       flow.port.drop('host-refused')
       return false
     }
-    if (flow.client === undefined && this.drain(flow) > 0) return true
+    if (flow.client === undefined) {
+      this.#localErrors = 0
+      if (this.drain(flow) > this.#localErrors) return true
+      if (this.#localErrors > 0) {
+        // The kernel has queued this very refusal, and the guest has been told.
+        flow.port.drop('host-refused')
+        return false
+      }
+    }
     // The kernel keeps one error for the next call, even when its queue is empty by now.
     if (errno === ECONNREFUSED) return true
     flow.port.drop('host-refused')
@@ -52,6 +62,7 @@ export class UdpErrors {
       const { origin, errno, info } = this.#queue
       if (origin === ORIGIN_ICMP || origin === ORIGIN_ICMPV6) this.#handOn(flow)
       else {
+        this.#localErrors++
         const kind = icmpErrorOfErrno(errno)
         if (kind !== undefined) this.#icmp.about(flow.port, flow, kind, errno === EMSGSIZE ? info : 0)
       }

@@ -3,18 +3,7 @@
 // Flows end by disuse, and the least used go first where there are too many.
 import { EPOLLERR } from '../../sys/epoll.ts'
 import { EMFILE, ENFILE } from '../../sys/errno.ts'
-import { enableErrorQueue } from '../../sys/error-queue.ts'
-import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
-import {
-  AF_INET,
-  AF_INET6,
-  closeDescriptor,
-  connectSocket,
-  openSocket,
-  SOCK_DGRAM,
-  setSocketOption,
-} from '../../sys/socket.ts'
-import { writeSocketAddress } from '../../sys/socket-address.ts'
+import { closeDescriptor } from '../../sys/socket.ts'
 import { FlowTable } from '../flow/flow-table.ts'
 import { DatagramWriter } from '../fragments/datagram-writer.ts'
 import type { Frame } from '../frame/frame.ts'
@@ -28,12 +17,13 @@ import type { FlowReport, FlowSource, ProtocolHandler } from '../packet/protocol
 import type { NetworkLimits } from '../settings.ts'
 import { UdpErrors } from './udp-errors.ts'
 import { UdpFlow, type UdpFlowOwner } from './udp-flow.ts'
-import { UdpFlowList } from './udp-flow-list.ts'
 import type { UdpForward } from './udp-forward.ts'
 import { UdpForwards } from './udp-forwards.ts'
 import { UdpGateway, type UdpGatewayServices } from './udp-gateway.ts'
+import { type UdpGuestLimits, UdpGuests } from './udp-guests.ts'
 import { UdpInput } from './udp-input.ts'
 import { UdpOutput } from './udp-output.ts'
+import { openUdpSocket, setHopLimit } from './udp-socket.ts'
 
 const DNS_PORT = 53
 const NTP_PORT = 123
@@ -42,15 +32,8 @@ const NTP_ANSWERED_MS = 30_000
 /** A guest's own hop limit counts from here down; above, the host's kernel has its own. */
 const DEFAULT_HOP_LIMIT = 64
 const KERNEL_HOP_LIMIT = -1
-const IPPROTO_IP = 0
-const IP_TTL = 2
-const IPPROTO_IPV6 = 41
-const IPV6_UNICAST_HOPS = 16
 
-export type UdpLimits = Pick<
-  NetworkLimits,
-  'udpFlows' | 'allUdpFlows' | 'newFlowsPerSecond' | 'udpOneWayMs' | 'udpAnsweredMs' | 'dnsPerSecond'
->
+export type UdpLimits = UdpGuestLimits & Pick<NetworkLimits, 'udpOneWayMs' | 'udpAnsweredMs'>
 
 export interface UdpFlowsOptions {
   readonly limits: UdpLimits
@@ -65,13 +48,12 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
   readonly #gateway: GatewayIdentity
   readonly #icmp: IcmpErrorSender
   readonly #table = new FlowTable<UdpFlow>()
-  readonly #guests = new Map<GuestPort, UdpFlowList>()
+  readonly #guests: UdpGuests
   readonly #errors: UdpErrors
   readonly #input: UdpInput
   readonly #output: UdpOutput
   readonly #forwards: UdpForwards
   readonly #services: UdpGateway
-  readonly #address = new PinnedBuffer(32)
   readonly #drainErrors: (flow: UdpFlow) => void
 
   constructor(context: PacketContext, options: UdpFlowsOptions) {
@@ -79,6 +61,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
     this.#limits = options.limits
     this.#gateway = options.gateway
     this.#icmp = options.icmp
+    this.#guests = new UdpGuests(options.limits, (flow) => this.#close(flow))
     const writer = new DatagramWriter(context.transmit, options.gateway.mac)
     this.#errors = new UdpErrors(options.icmp)
     this.#input = new UdpInput(writer)
@@ -87,7 +70,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
       isTaken: (port, remote0, remote1, remote2, remote3, guestPort, remotePort) =>
         this.#table.find(port.index, remote0, remote1, remote2, remote3, guestPort, remotePort) !== undefined,
       adopt: (flow) => this.#adopt(flow),
-      mayOpen: (port) => this.#makeRoom(port),
+      mayOpen: (port) => this.#guests.makeRoom(port, this.#context.nowMs),
       used: (flow) => this.#touch(flow),
       owner: this,
       close: (flow) => this.#close(flow),
@@ -103,7 +86,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
   }
 
   flowCountOf(port: GuestPort): number {
-    return this.#guests.get(port)?.count ?? 0
+    return this.#guests.countOf(port)
   }
 
   frame(port: GuestPort, frame: Frame): void {
@@ -125,7 +108,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
     )
     if (flow === undefined) {
       if (isGatewayAddress(this.#gateway, destination0, destination1, destination2, destination3)) {
-        this.#services.frame(port, frame, this.#listOf(port).queries, this.#context.nowMs)
+        this.#services.frame(port, frame, this.#guests.listOf(port).queries, this.#context.nowMs)
         return
       }
       flow = this.#open(port, frame, guestPort, remotePort)
@@ -149,9 +132,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
 
   portGone(port: GuestPort): void {
     this.#output.flush()
-    const list = this.#guests.get(port)
-    while (list?.oldest !== undefined) this.#close(list.oldest)
-    this.#guests.delete(port)
+    this.#guests.portGone(port)
   }
 
   /**
@@ -242,7 +223,7 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
       this.#icmp.answer(port, frame, 'prohibited')
       return undefined
     }
-    if (!this.#makeRoom(port)) return undefined
+    if (!this.#guests.makeRoom(port, this.#context.nowMs)) return undefined
     const fd = this.#connect(port, frame, remotePort)
     if (fd < 0) {
       port.drop(fd === -EMFILE || fd === -ENFILE ? 'descriptor-limit' : 'host-refused')
@@ -272,63 +253,22 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
 
   /** A connected socket to the frame's destination, or a negative errno. */
   #connect(port: GuestPort, frame: Frame, remotePort: number): number {
-    const { destination0, destination1, destination2, destination3, isIpv6 } = frame
-    const family = isIpv6 ? AF_INET6 : AF_INET
-    let fd = openSocket(family, SOCK_DGRAM)
-    if (fd === -EMFILE || fd === -ENFILE) {
-      // A flow of the guest's own makes room.
-      const oldest = this.#guests.get(port)?.oldest
-      if (oldest !== undefined) this.#close(oldest)
-      fd = openSocket(family, SOCK_DGRAM)
-    }
-    if (fd < 0) return fd
-    enableErrorQueue(fd, isIpv6)
-    const addressBytes = writeSocketAddress(
-      this.#address,
-      destination0,
-      destination1,
-      destination2,
-      destination3,
-      remotePort,
-    )
-    const failed = connectSocket(fd, this.#address, addressBytes)
-    if (failed === 0) return fd
-    closeDescriptor(fd)
-    return failed
-  }
-
-  /** Whether the guest may have one more flow; the least used one goes where there are too many. */
-  #makeRoom(port: GuestPort): boolean {
-    const list = this.#listOf(port)
-    if (!list.newFlows.take(this.#context.nowMs)) {
-      port.drop('flow-rate')
-      return false
-    }
-    if (list.count >= this.#limits.udpFlows) this.#evict(list)
-    if (this.#table.size >= this.#limits.allUdpFlows) {
-      let most = list
-      for (const other of this.#guests.values()) if (other.count > most.count) most = other
-      this.#evict(most)
-    }
-    return true
-  }
-
-  #evict(list: UdpFlowList): void {
-    if (list.oldest === undefined) return
-    list.port.drop('flow-limit')
-    this.#close(list.oldest)
+    const { destination0, destination1, destination2, destination3 } = frame
+    const fd = openUdpSocket(destination0, destination1, destination2, destination3, remotePort)
+    if ((fd !== -EMFILE && fd !== -ENFILE) || !this.#guests.giveUpOldest(port)) return fd
+    return openUdpSocket(destination0, destination1, destination2, destination3, remotePort)
   }
 
   #adopt(flow: UdpFlow): void {
     this.#table.insert(flow)
-    this.#listOf(flow.port).add(flow)
+    this.#guests.add(flow)
     flow.port.flowsOpened++
     this.#context.timers.start(flow.timer, this.#context.nowMs + this.#timeoutMs(flow))
   }
 
   #touch(flow: UdpFlow): void {
     flow.activeAtMs = this.#context.nowMs
-    this.#guests.get(flow.port)?.touch(flow)
+    this.#guests.touch(flow)
   }
 
   #close(flow: UdpFlow): void {
@@ -337,21 +277,12 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
     flow.isClosed = true
     this.#context.timers.stop(flow.timer)
     this.#table.remove(flow)
-    this.#guests.get(flow.port)?.remove(flow)
+    this.#guests.remove(flow)
     if (flow.client !== undefined) this.#forwards.forget(flow.client)
     else {
       this.#context.watcher.unwatch(flow.fd, flow.token)
       closeDescriptor(flow.fd)
     }
-  }
-
-  #listOf(port: GuestPort): UdpFlowList {
-    let list = this.#guests.get(port)
-    if (list === undefined) {
-      list = new UdpFlowList(port, this.#limits.newFlowsPerSecond, this.#limits.dnsPerSecond)
-      this.#guests.set(port, list)
-    }
-    return list
   }
 
   /** The hop limit that the guest chose, less this hop: traceroute finds routers by it. */
@@ -360,7 +291,6 @@ export class UdpFlows implements ProtocolHandler, FlowSource, UdpFlowOwner {
     if (wanted === flow.hopLimit) return
     if (flow.firstPending >= 0) this.#output.flush()
     flow.hopLimit = wanted
-    if (flow.isIpv6) setSocketOption(flow.fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, wanted)
-    else setSocketOption(flow.fd, IPPROTO_IP, IP_TTL, wanted)
+    setHopLimit(flow.fd, flow.isIpv6, wanted)
   }
 }
