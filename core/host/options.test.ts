@@ -7,15 +7,18 @@ describe('parseOptions()', () => {
       socketPath: '/run/bulkhead/core.sock',
       stateFolder: '/var/lib/bulkhead',
       registriesFile: undefined,
+      networkFile: undefined,
       rootImageFormat: 'squashfs',
       xenstoreTransport: 'auto',
       lab: undefined,
     })
   })
 
-  it('takes the settings for registries and the format of root images', () => {
-    expect(parseOptions(['--registries', '/tmp/registries.json', '--root-image', 'erofs'])).toMatchObject({
+  it('takes the settings for registries and the network, and the format of root images', () => {
+    const args = ['--registries', '/tmp/registries.json', '--network-settings', '/tmp/network.json']
+    expect(parseOptions([...args, '--root-image', 'erofs'])).toMatchObject({
       registriesFile: '/tmp/registries.json',
+      networkFile: '/tmp/network.json',
       rootImageFormat: 'erofs',
     })
   })
