@@ -79,48 +79,28 @@ describe.each(FAMILIES)('UDP over %s', (family: Family) => {
   })
 
   test('iperf3 has its datagrams arrive, both ways', async () => {
-    const server = lab.serve(
-      lab.world,
-      'iperf3',
-      '--forceflush',
-      '--server',
-      '--bind',
-      WORLD[family],
-      '--port',
-      `${6_000}`,
-      '--one-off',
-    )
-    await server.lineWith('listening')
-    const options = ['--udp', '--bitrate', '2M', '--time', '1', '--length', '1200', '--json']
-    const client = (...more: readonly string[]) =>
-      tap.namespace.run(
+    const place = ['--port', '6000', '--forceflush'] as const
+    for (const direction of [[], ['--reverse']]) {
+      const server = lab.serve(
+        lab.world,
         'iperf3',
-        '--forceflush',
-        '--client',
+        '--server',
+        '--bind',
         WORLD[family],
-        '--port',
-        '6000',
-        ...options,
-        ...more,
+        '--one-off',
+        ...place,
       )
-    const up = JSON.parse(await client())
-    expect(up.end.sum.packets).toBeGreaterThan(150)
-    expect(up.end.sum.lost_packets).toBeLessThan(up.end.sum.packets / 10)
-    const again = lab.serve(
-      lab.world,
-      'iperf3',
-      '--forceflush',
-      '--server',
-      '--bind',
-      WORLD[family],
-      '--port',
-      `${6_000}`,
-      '--one-off',
-    )
-    await again.lineWith('listening')
-    const down = JSON.parse(await client('--reverse'))
-    expect(down.end.sum.packets).toBeGreaterThan(150)
-    expect(down.end.sum.lost_packets).toBeLessThan(down.end.sum.packets / 10)
+      await server.lineWith('listening')
+      const said = await tap.namespace.run(
+        ...['iperf3', '--client', WORLD[family], ...place, '--udp', '--bitrate', '2M', '--length', '1200'],
+        ...['--blockcount', '300', '--json', ...direction],
+      )
+      const { packets, lost_packets: lost } = JSON.parse(said).end.sum
+      // At such a rate a busy machine loses few, and nothing else does.
+      expect(packets).toBeGreaterThan(200)
+      expect(lost).toBeLessThan(packets / 4)
+      await server.end
+    }
   })
 
   test('a closed port of the world is refused at once, one of the gateway too', async () => {
