@@ -1,11 +1,10 @@
 // A network namespace of a test: made with a random name, removed at its end; programs started in it.
 // The name carries the number of the test's process, so that what a killed run left behind is found and removed.
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { NAMESPACE_PREFIX } from './abandoned.ts'
 import { Program, run } from './program.ts'
 
 const FOLDER = '/run/netns'
-const PREFIX = 'bh-test'
 
 export class Namespace implements AsyncDisposable {
   readonly name: string
@@ -19,7 +18,9 @@ export class Namespace implements AsyncDisposable {
 
   /** A namespace with its loopback up, and no other interface. */
   static async create(part: string): Promise<Namespace> {
-    const namespace = new Namespace(`${PREFIX}-${process.pid}-${randomBytes(3).toString('hex')}-${part}`)
+    const namespace = new Namespace(
+      `${NAMESPACE_PREFIX}-${process.pid}-${randomBytes(3).toString('hex')}-${part}`,
+    )
     await run('ip', 'netns', 'add', namespace.name)
     await namespace.ip('link', 'set', 'lo', 'up')
     return namespace
@@ -47,14 +48,5 @@ export class Namespace implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await run('ip', 'netns', 'del', this.name)
-  }
-}
-
-/** Removes the namespaces of test runs that are over and could not do it themselves. */
-export async function removeAbandonedNamespaces(): Promise<void> {
-  const names = existsSync(FOLDER) ? readdirSync(FOLDER) : []
-  for (const name of names) {
-    const pid = new RegExp(`^${PREFIX}-(\\d+)-`).exec(name)?.[1]
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await run('ip', 'netns', 'del', name)
   }
 }

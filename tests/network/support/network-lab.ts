@@ -3,7 +3,8 @@
 // Nothing of the machine's own network is touched.
 //
 //   guest ── engine ── host 10.99.0.2 ──wire── 10.99.0.1 world      everything else that the host sends out is lost there
-import { Namespace, removeAbandonedNamespaces } from './namespace.ts'
+import { removeAbandoned } from './abandoned.ts'
+import { Namespace } from './namespace.ts'
 import type { Program } from './program.ts'
 
 export const WORLD = { ipv4: '10.99.0.1', ipv6: 'fd00:99::1' } as const
@@ -33,7 +34,7 @@ export class NetworkLab implements AsyncDisposable {
   }
 
   static async create(): Promise<NetworkLab> {
-    await removeAbandonedNamespaces()
+    await removeAbandoned()
     await using resources = new AsyncDisposableStack()
     const host = resources.use(await Namespace.create('host'))
     const world = resources.use(await Namespace.create('world'))

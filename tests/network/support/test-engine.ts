@@ -1,7 +1,6 @@
 // The real network engine, as a process of its own in the host's namespace, and the part of the core host that tells it
 // what there is: guests, published ports, and all of it again when the engine was started anew.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NetEngineClient } from '../../../core/net/engine/engine-client.ts'
 import type { ForwardMessage, GuestMessage } from '../../../core/net/engine/messages.ts'
@@ -10,6 +9,7 @@ import { type EngineProcess, startEngine } from '../../../core/net/engine/start-
 import { defaultSettings, type NetworkSettings } from '../../../core/net/settings.ts'
 import { inNamespace } from '../../../core/sys/network-namespace.ts'
 import { closeDescriptor } from '../../../core/sys/socket.ts'
+import { ENGINE_PREFIX } from './abandoned.ts'
 import { createGuest, type Guest, type GuestOptions } from './guest.ts'
 import type { NetworkLab } from './network-lab.ts'
 import { boundDescriptor } from './sockets.ts'
@@ -35,7 +35,7 @@ interface Published {
 
 export class TestEngine implements AsyncDisposable {
   readonly #lab: NetworkLab
-  readonly #folder = mkdtempSync(join(tmpdir(), 'net-engine-'))
+  readonly #folder = mkdtempSync(`${ENGINE_PREFIX}-${process.pid}-`)
   readonly #settings: NetworkSettings
   readonly #execPath: string
   readonly #rawIcmp: RawIcmp
