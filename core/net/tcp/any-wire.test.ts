@@ -3,8 +3,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SeededRandom } from '../seeded-random.ts'
+import type { HostSocket } from './host-sockets.fixture.ts'
 import { ModelGuest } from './model-guest.fixture.ts'
-import { type HostSocket, pattern, ScriptedPeer } from './scripted-peer.fixture.ts'
+import { ScriptedPeer } from './scripted-peer.fixture.ts'
+import { pattern } from './segment-text.fixture.ts'
 
 /** A wire that takes everything for long enough is a dead one, and TCP gives up: not what is asked here. */
 const MOST_LOST_IN_ROW = 4

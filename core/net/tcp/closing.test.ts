@@ -1,7 +1,8 @@
 // How connections end: net cases 14, 15, 19.
 import { describe, expect, it } from 'vitest'
 import { ECONNRESET } from '../../sys/errno.ts'
-import { flagNames, pattern, ScriptedPeer, type Segment } from './scripted-peer.fixture.ts'
+import { ScriptedPeer, type Segment } from './scripted-peer.fixture.ts'
+import { flagNames, pattern } from './segment-text.fixture.ts'
 import { ACK, FIN, PSH, RST } from './tcp-header.ts'
 
 const endOf = (segment: Segment) => (segment.sequence + segment.payload.length) | 0

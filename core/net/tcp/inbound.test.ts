@@ -1,6 +1,7 @@
 // Connections from the host to a guest: net cases 24, 25.
 import { describe, expect, it } from 'vitest'
-import { flagNames, pattern, ScriptedPeer, SERVER_PORT, synOptions } from './scripted-peer.fixture.ts'
+import { ScriptedPeer, SERVER_PORT } from './scripted-peer.fixture.ts'
+import { flagNames, pattern, synOptions } from './segment-text.fixture.ts'
 import { ACK, RST, SYN } from './tcp-header.ts'
 
 const CLIENT_PORT = 51_000

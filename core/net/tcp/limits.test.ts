@@ -1,6 +1,7 @@
 // What one guest may have, and how its flows share it: net limits, fairness, a device that is full.
 import { describe, expect, it } from 'vitest'
-import { flagNames, pattern, ScriptedPeer } from './scripted-peer.fixture.ts'
+import { ScriptedPeer } from './scripted-peer.fixture.ts'
+import { flagNames, pattern } from './segment-text.fixture.ts'
 import { ACK } from './tcp-header.ts'
 
 const dropsOf = (peer: ScriptedPeer) => peer.port.drops.reduce((sum, count) => sum + count)

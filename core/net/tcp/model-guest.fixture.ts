@@ -1,7 +1,8 @@
 // A small, honest TCP of a guest for property tests: it sends its bytes in pieces of any size, repeats what is not
 // acknowledged, takes segments in any order and says so by SACK. Slow and simple on purpose: it is what the stack is compared
 // with.
-import { SERVER_PORT, type Segment, sackOption, synOptions } from './scripted-peer.fixture.ts'
+import { SERVER_PORT, type Segment } from './scripted-peer.fixture.ts'
+import { sackOption, synOptions } from './segment-text.fixture.ts'
 import { ACK, FIN, PSH, RST, SYN } from './tcp-header.ts'
 
 const REPEAT_MS = 300

@@ -1,14 +1,8 @@
 // How connections of a guest begin, or do not: net cases 1–5, 18, 22, 26, 27.
 import { describe, expect, it } from 'vitest'
 import { EACCES, ECONNREFUSED, EHOSTUNREACH, EMFILE, ENETUNREACH, ETIMEDOUT } from '../../sys/errno.ts'
-import {
-  flagNames,
-  GUEST_PORT,
-  pattern,
-  ScriptedPeer,
-  SERVER_PORT,
-  synOptions,
-} from './scripted-peer.fixture.ts'
+import { GUEST_PORT, ScriptedPeer, SERVER_PORT } from './scripted-peer.fixture.ts'
+import { flagNames, pattern, synOptions } from './segment-text.fixture.ts'
 import { ACK, FIN, PSH, RST, SYN } from './tcp-header.ts'
 
 describe.each([4, 6] as const)('TCP over IPv%i, opening', (family) => {

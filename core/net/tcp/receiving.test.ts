@@ -1,6 +1,7 @@
 // Bytes from the guest to the host: net cases 7, 9–13, 17, 19, 20, 28.
 import { describe, expect, it } from 'vitest'
-import { flagNames, pattern, ScriptedPeer } from './scripted-peer.fixture.ts'
+import { ScriptedPeer } from './scripted-peer.fixture.ts'
+import { flagNames, pattern } from './segment-text.fixture.ts'
 import { ACK, PSH, RST, SYN } from './tcp-header.ts'
 
 const MIB = 1_048_576

@@ -1,11 +1,5 @@
-// A guest's TCP whose every segment a test writes, against the real stack: real frames through the real parser, a device in
-// memory, a clock that stands still, and host sockets that do what they are told. Every frame that the stack sends is checked
-// for the lies that a kernel would not forgive: lengths, checksums, the virtio-net header.
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../../sys/epoll.ts'
-import { EAGAIN } from '../../sys/errno.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { type AddressWords, parseAddress } from '../address.ts'
-import type { DeviceStats, FrameDevice } from '../device/frame-device.ts'
 import { fold, internetSum, pseudoHeaderSum } from '../frame/checksum.ts'
 import { Frame } from '../frame/frame.ts'
 import {
@@ -16,7 +10,6 @@ import {
   GSO_NONE,
   GSO_TCPV4,
   GSO_TCPV6,
-  MAX_FRAME_BYTES,
   NETWORK,
   PROTOCOL_TCP,
   VIRTIO_CHECKSUM_OFFSET,
@@ -31,16 +24,16 @@ import { parseFrame } from '../frame/parse-frame.ts'
 import { gatewayIdentity } from '../gateway/gateway-identity.ts'
 import { GuestPort } from '../guest-port.ts'
 import type { IcmpErrorKind, IcmpErrors, QuotedPacket } from '../icmp/icmp-errors.ts'
-import type { PacketContext, SocketHandler, SocketWatcher, TurnTask } from '../packet/packet-context.ts'
-import { TICK_MS, TimerWheel } from '../packet/timer-wheel.ts'
+import { TICK_MS } from '../packet/timer-wheel.ts'
 import type { PolicyVerdict } from '../policy/guest-policy.ts'
 import { defaultLimits, defaultSettings, type NetworkLimits } from '../settings.ts'
-import type { StreamSockets } from './stream-sockets.ts'
-import { ACK, FIN, PSH, RST, SYN } from './tcp-header.ts'
+import { type HostSocket, HostSockets } from './host-sockets.fixture.ts'
+import { ManualContext, MemoryDevice } from './manual-context.fixture.ts'
+import { readSackOption, type SynOffer, synOptions } from './segment-text.fixture.ts'
+import { ACK, FIN, PSH, SYN } from './tcp-header.ts'
 import { TcpStack } from './tcp-stack.ts'
 
 const GUEST_MAC = Uint8Array.of(0, 0x16, 0x3e, 1, 2, 3)
-const FIRST_FD = 100
 
 /** One segment as it went over the wire. */
 export interface Segment {
@@ -55,273 +48,6 @@ export interface Segment {
   readonly gsoSizeBytes: number
   readonly guestPort: number
   readonly remotePort: number
-}
-
-/** A socket of the host, seen from its other end. */
-export class HostSocket {
-  readonly fd: number
-  readonly remotePort: number
-  /** What the guest's side sent, in order. */
-  received: Buffer = Buffer.alloc(0)
-  receivedBytes = 0
-  /** False: what the guest's side sent is counted and thrown away. */
-  keepsBytes = true
-  /** How many more bytes it takes. */
-  capacity = Number.POSITIVE_INFINITY
-  isWriteShut = false
-  state: 'open' | 'closed' | 'reset' = 'open'
-  readonly #peer: ScriptedPeer
-  #unread = Buffer.alloc(0)
-  #peekOffset = 0
-  #isEnded = false
-  #error = 0
-  #connectError = 0
-
-  constructor(peer: ScriptedPeer, fd: number, remotePort: number) {
-    this.#peer = peer
-    this.fd = fd
-    this.remotePort = remotePort
-  }
-
-  /** What nobody has looked at. */
-  get unreadBytes(): number {
-    return this.#unread.length - this.#peekOffset
-  }
-
-  /** The connection is made. */
-  connected(): void {
-    this.#peer.event(this.fd, EPOLLOUT)
-  }
-
-  refused(errno: number): void {
-    this.#connectError = errno
-    this.#peer.event(this.fd, EPOLLOUT | EPOLLERR | EPOLLHUP)
-  }
-
-  /** The server sends. */
-  push(bytes: Uint8Array): void {
-    this.#unread = Buffer.concat([this.#unread, bytes])
-    this.#peer.event(this.fd, EPOLLIN | EPOLLOUT)
-  }
-
-  /** The server sends its last bytes and closes, in one moment. */
-  end(bytes: Uint8Array = Buffer.alloc(0)): void {
-    this.#unread = Buffer.concat([this.#unread, bytes])
-    this.#isEnded = true
-    this.#peer.event(this.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP)
-  }
-
-  /** The server resets; what it sent before can still be read. */
-  fail(errno: number): void {
-    this.#error = errno
-    this.#peer.event(this.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLERR | EPOLLHUP)
-  }
-
-  /** The server reads `bytes`: there is room again. */
-  drain(bytes: number): void {
-    this.capacity += bytes
-    this.#peer.event(this.fd, EPOLLOUT)
-  }
-
-  receive(buffer: PinnedBuffer, offset: number, length: number): number {
-    buffer.at(offset, length)
-    if (this.#unread.length === 0) {
-      if (this.#error !== 0) return -this.#error
-      return this.#isEnded ? 0 : -EAGAIN
-    }
-    const count = Math.min(length, this.#unread.length)
-    buffer.bytes.set(this.#unread.subarray(0, count), offset)
-    this.#unread = this.#unread.subarray(count)
-    return count
-  }
-
-  setPeekOffset(offset: number): void {
-    this.#peekOffset = offset
-  }
-
-  peek(buffer: PinnedBuffer, offset: number, length: number): number {
-    buffer.at(offset, length)
-    const unseen = this.#unread.subarray(this.#peekOffset)
-    if (unseen.length === 0) {
-      if (this.#error !== 0) return -this.#error
-      return this.#isEnded ? 0 : -EAGAIN
-    }
-    const count = Math.min(length, unseen.length)
-    buffer.bytes.set(unseen.subarray(0, count), offset)
-    this.#peekOffset += count
-    return count
-  }
-
-  discard(length: number): void {
-    if (length > this.#unread.length) throw new Error('more is thrown away than there is')
-    this.#unread = this.#unread.subarray(length)
-    this.#peekOffset = Math.max(0, this.#peekOffset - length)
-  }
-
-  send(buffer: PinnedBuffer, offset: number, length: number): number {
-    buffer.at(offset, length)
-    if (this.#error !== 0) return -this.#error
-    const count = Math.min(length, this.capacity)
-    if (count === 0) return -EAGAIN
-    this.capacity -= count
-    this.receivedBytes += count
-    if (!this.keepsBytes) return count
-    this.received = Buffer.concat([this.received, buffer.bytes.subarray(offset, offset + count)])
-    return count
-  }
-
-  takeConnectError(): number {
-    return this.#connectError
-  }
-}
-
-class HostSockets implements StreamSockets {
-  readonly sockets: HostSocket[] = []
-  /** What connect() says instead of connecting: a positive errno. */
-  connectErrno = 0
-  readonly #peer: ScriptedPeer
-
-  constructor(peer: ScriptedPeer) {
-    this.#peer = peer
-  }
-
-  open(remotePort: number): HostSocket {
-    const socket = new HostSocket(this.#peer, FIRST_FD + this.sockets.length, remotePort)
-    this.sockets.push(socket)
-    return socket
-  }
-
-  connect(_0: number, _1: number, _2: number, _3: number, port: number): number {
-    return this.connectErrno > 0 ? -this.connectErrno : this.open(port).fd
-  }
-
-  adopt(): void {}
-
-  receive(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
-    return this.#of(fd).receive(buffer, offset, length)
-  }
-
-  canPeek(): boolean {
-    return this.#peer.canPeek
-  }
-
-  setPeekOffset(fd: number, offset: number): void {
-    this.#of(fd).setPeekOffset(offset)
-  }
-
-  peek(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
-    return this.#of(fd).peek(buffer, offset, length)
-  }
-
-  discard(fd: number, length: number): void {
-    this.#of(fd).discard(length)
-  }
-
-  send(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {
-    return this.#of(fd).send(buffer, offset, length)
-  }
-
-  shutdownWrite(fd: number): void {
-    this.#of(fd).isWriteShut = true
-  }
-
-  takeError(fd: number): number {
-    return this.#of(fd).takeConnectError()
-  }
-
-  close(fd: number): void {
-    this.#of(fd).state = 'closed'
-  }
-
-  reset(fd: number): void {
-    this.#of(fd).state = 'reset'
-  }
-
-  #of(fd: number): HostSocket {
-    const socket = this.sockets[fd - FIRST_FD]
-    if (socket === undefined || socket.state !== 'open') throw new Error(`descriptor ${fd} is not open`)
-    return socket
-  }
-}
-
-class MemoryDevice implements FrameDevice {
-  readonly fd = 3
-  isFull = false
-  onDelayedFrames: (() => void) | undefined
-  readonly #take: (frame: Uint8Array) => void
-
-  constructor(take: (frame: Uint8Array) => void) {
-    this.#take = take
-  }
-
-  receive(): number {
-    return -EAGAIN
-  }
-
-  send(
-    header: PinnedBuffer,
-    headerBytes: number,
-    payload: PinnedBuffer,
-    offset: number,
-    payloadBytes: number,
-  ): number {
-    if (this.isFull) return -EAGAIN
-    header.at(0, headerBytes)
-    payload.at(offset, payloadBytes)
-    this.#take(
-      Buffer.concat([
-        header.bytes.subarray(0, headerBytes),
-        payload.bytes.subarray(offset, offset + payloadBytes),
-      ]),
-    )
-    return headerBytes + payloadBytes
-  }
-
-  stats(): DeviceStats {
-    return { overruns: 0 }
-  }
-
-  isGone(): boolean {
-    return false
-  }
-
-  close(): void {}
-}
-
-/** A loop that turns when the test says so. */
-class ManualContext implements PacketContext, SocketWatcher {
-  nowMs = 1_000_000
-  readonly timers = new TimerWheel(this.nowMs)
-  readonly watcher = this
-  readonly transmit = new PinnedBuffer(MAX_FRAME_BYTES)
-  readonly handlers = new Map<number, SocketHandler>()
-  #due: TurnTask[] = []
-
-  watch(fd: number, handler: SocketHandler): number {
-    this.handlers.set(fd, handler)
-    return fd
-  }
-
-  unwatch(fd: number): void {
-    this.handlers.delete(fd)
-  }
-
-  due(task: TurnTask): void {
-    if (task.isDue) return
-    task.isDue = true
-    this.#due.push(task)
-  }
-
-  /** Ends a turn. False where there was nothing to do. */
-  endTurn(): boolean {
-    const tasks = this.#due
-    this.#due = []
-    for (const task of tasks) {
-      task.isDue = false
-      task.atEndOfTurn()
-    }
-    return tasks.length > 0
-  }
 }
 
 class NotedIcmp implements IcmpErrors {
@@ -347,13 +73,6 @@ export interface ScriptedPeerOptions {
   readonly canPeek?: boolean
   /** The guest's initial sequence number. */
   readonly initial?: number
-}
-
-export interface SynOffer {
-  readonly mss?: number
-  readonly windowShift?: number
-  readonly sack?: boolean
-  readonly window?: number
 }
 
 export interface SegmentToSend {
@@ -623,68 +342,4 @@ export class ScriptedPeer {
       guestPort: view.getUint16(at + 2),
     }
   }
-}
-
-/** The options of a SYN as a guest writes them. */
-export function synOptions(offer: SynOffer): Uint8Array {
-  const options: number[] = []
-  if (offer.mss !== undefined) options.push(2, 4, offer.mss >>> 8, offer.mss & 255)
-  if (offer.windowShift !== undefined) options.push(1, 3, 3, offer.windowShift)
-  if (offer.sack === true) options.push(1, 1, 4, 2)
-  return Uint8Array.from(options)
-}
-
-/** A SACK option with these blocks. */
-export function sackOption(...blocks: readonly (readonly [start: number, end: number])[]): Uint8Array {
-  const option = Buffer.alloc(4 + blocks.length * 8)
-  option.set([1, 1, 5, 2 + blocks.length * 8])
-  blocks.forEach(([start, end], index) => {
-    option.writeInt32BE(start | 0, 4 + index * 8)
-    option.writeInt32BE(end | 0, 8 + index * 8)
-  })
-  return option
-}
-
-function readSackOption(options: Uint8Array): [number, number][] {
-  const view = Buffer.from(options)
-  const blocks: [number, number][] = []
-  for (let at = 0; at < view.length; ) {
-    const kind = view.readUInt8(at)
-    if (kind === 0) break
-    if (kind === 1) {
-      at++
-      continue
-    }
-    const length = view.readUInt8(at + 1)
-    if (kind === 5)
-      for (let block = at + 2; block < at + length; block += 8)
-        blocks.push([view.readInt32BE(block), view.readInt32BE(block + 4)])
-    at += length
-  }
-  return blocks
-}
-
-/** `SA`, `R`, `FPA`: flags as people write them. */
-export function flagNames(flags: number): string {
-  const names: [number, string][] = [
-    [FIN, 'F'],
-    [SYN, 'S'],
-    [RST, 'R'],
-    [PSH, 'P'],
-    [ACK, 'A'],
-  ]
-  return names
-    .filter(([flag]) => (flags & flag) !== 0)
-    .map(([, name]) => name)
-    .join('')
-}
-
-/** `length` bytes that tell where they are from: no two stretches look alike. */
-export function pattern(length: number, from = 0): Buffer {
-  const bytes = Buffer.alloc(length)
-  for (let at = 0; at < length; at++) {
-    const position = from + at
-    bytes[at] = (position ^ (position >>> 8) ^ (position >>> 16) ^ ((position >>> 24) * 7)) & 255
-  }
-  return bytes
 }

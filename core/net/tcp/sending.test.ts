@@ -1,6 +1,7 @@
 // Bytes from the host to the guest: net cases 6, 8, 16, 21, 28.
 import { describe, expect, it } from 'vitest'
-import { flagNames, pattern, ScriptedPeer, type Segment, sackOption } from './scripted-peer.fixture.ts'
+import { ScriptedPeer, type Segment } from './scripted-peer.fixture.ts'
+import { flagNames, pattern, sackOption } from './segment-text.fixture.ts'
 import { ACK, RST } from './tcp-header.ts'
 
 const bytesOf = (segments: readonly Segment[]) => Buffer.concat(segments.map(({ payload }) => payload))

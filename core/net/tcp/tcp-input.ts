@@ -3,20 +3,11 @@
 // pointer is not looked at: urgent data is data (RFC 6093 §5).
 import type { Frame } from '../frame/frame.ts'
 import { TCP_HEADER_BYTES } from '../frame/layout.ts'
-import { chargeInFlight, decide, removeFlow } from './flow-life.ts'
+import { removeFlow } from './flow-life.ts'
 import { OutOfOrder } from './out-of-order.ts'
 import { onAcknowledged, onDuplicate, onSackBlocks } from './retransmission.ts'
-import { restartTimer, sampleRoundTrip } from './retransmit-timer.ts'
-import { takeSynOptions } from './syn.ts'
-import {
-  CONNECTING,
-  ESTABLISHED,
-  SYN_RECEIVED,
-  SYN_SENT,
-  type TcpFlow,
-  TIME_WAIT,
-  TIMER_PERSIST,
-} from './tcp-flow.ts'
+import { establish, takeWindow } from './synchronize.ts'
+import { CONNECTING, SYN_RECEIVED, SYN_SENT, type TcpFlow, TIME_WAIT, TIMER_PERSIST } from './tcp-flow.ts'
 import {
   ACK,
   ACKNOWLEDGMENT,
@@ -32,8 +23,7 @@ import { ackAtEndOfTurn, sendAck, sendChallengeAck, sendControl, sendResetFor } 
 import type { TcpResources } from './tcp-resources.ts'
 import { pump, serveWaiting } from './to-guest.ts'
 import { deliver, deliverOutOfOrder, endWhenDone, receiveFin } from './to-host.ts'
-
-const FIN_REPEATED_MS = 1_000
+import { afterOurSyn, inTimeWait, whileConnecting } from './unsynchronized.ts'
 
 export function segmentArrives(tcp: TcpResources, flow: TcpFlow, frame: Frame): void {
   switch (flow.state) {
@@ -49,84 +39,6 @@ export function segmentArrives(tcp: TcpResources, flow: TcpFlow, frame: Frame): 
     default:
       whileSynchronized(tcp, flow, frame)
   }
-}
-
-/** The host's connection is not there yet, so there was no answer to the guest's SYN. */
-function whileConnecting(tcp: TcpResources, flow: TcpFlow, frame: Frame): void {
-  const { view } = frame.buffer
-  const at = frame.transport
-  const flags = view.getUint8(at + FLAGS)
-  const sequence = view.getInt32(at + SEQUENCE)
-  if ((flags & RST) !== 0) {
-    if (sequence === flow.receiveNext || sequence === flow.initialReceive) removeFlow(tcp, flow, true)
-    return
-  }
-  // The same SYN again needs no second socket; another one replaces it: nothing was promised to the first.
-  if ((flags & (SYN | ACK)) !== SYN || sequence === flow.initialReceive) return
-  flow.initialReceive = sequence
-  flow.receiveNext = (sequence + 1) | 0
-  flow.receiveEdge = flow.receiveNext
-  takeSynOptions(tcp, flow, frame)
-}
-
-/** SYN-SENT (RFC 9293 §3.10.7.3): the guest answers a connection from the host. */
-function afterOurSyn(tcp: TcpResources, flow: TcpFlow, frame: Frame): void {
-  const { view } = frame.buffer
-  const at = frame.transport
-  const flags = view.getUint8(at + FLAGS)
-  const acknowledgment = view.getInt32(at + ACKNOWLEDGMENT)
-  const isAck = (flags & ACK) !== 0
-  if (isAck && acknowledgment !== flow.sendMax) {
-    sendResetFor(tcp, flow.port, frame)
-    return
-  }
-  if ((flags & RST) !== 0) {
-    if (isAck) removeFlow(tcp, flow, true)
-    return
-  }
-  if ((flags & SYN) === 0) return
-  flow.initialReceive = view.getInt32(at + SEQUENCE)
-  flow.receiveNext = (flow.initialReceive + 1) | 0
-  flow.receiveEdge = flow.receiveNext
-  flow.acknowledged = flow.receiveNext
-  takeSynOptions(tcp, flow, frame)
-  if (!isAck) {
-    // Both sides opened at once (RFC 9293 §3.5, figure 7).
-    flow.state = SYN_RECEIVED
-    sendControl(tcp, flow, SYN | ACK, flow.initialSend)
-    return
-  }
-  establish(tcp, flow, acknowledgment)
-  // The window of a SYN is never scaled (RFC 7323 §2.2).
-  takeWindow(flow, flow.initialReceive, acknowledgment, view.getUint16(at + WINDOW))
-  sendAck(tcp, flow)
-  pump(tcp, flow, false)
-}
-
-function establish(tcp: TcpResources, flow: TcpFlow, acknowledgment: number): void {
-  sampleRoundTrip(tcp, flow, acknowledgment)
-  flow.sendUnacknowledged = acknowledgment
-  flow.state = ESTABLISHED
-  flow.backoff = 0
-  flow.unanswered = 0
-  flow.guest.halfOpen.delete(flow)
-  chargeInFlight(flow)
-  restartTimer(tcp, flow)
-  decide(flow, true)
-}
-
-/** We closed first and have the guest's FIN: only its repetition means anything, or a new connection. */
-function inTimeWait(tcp: TcpResources, flow: TcpFlow, frame: Frame): void {
-  const { view } = frame.buffer
-  const at = frame.transport
-  const flags = view.getUint8(at + FLAGS)
-  const sequence = view.getInt32(at + SEQUENCE)
-  if ((flags & RST) !== 0) {
-    if (sequence === flow.receiveNext) removeFlow(tcp, flow, false)
-    return
-  }
-  if ((flags & FIN) !== 0) tcp.context.timers.start(flow.lifeTimer, tcp.context.nowMs + FIN_REPEATED_MS)
-  if (sequence !== flow.receiveNext || (flags & (SYN | FIN)) !== 0) sendChallengeAck(tcp, flow)
 }
 
 /** SYN-RECEIVED and everything after it. */
@@ -252,13 +164,6 @@ function takeAcknowledgment(
   if (flow.sendWindow === 0) flow.unanswered = 0
   if (hasSackBlocks) onSackBlocks(tcp, flow, view, at + TCP_HEADER_BYTES, at + headerBytes)
   return true
-}
-
-function takeWindow(flow: TcpFlow, sequence: number, acknowledgment: number, window: number): void {
-  flow.sendWindow = window
-  flow.windowSequence = sequence
-  flow.windowAcknowledgment = acknowledgment
-  if (window > flow.largestSendWindow) flow.largestSendWindow = window
 }
 
 /** The text and the FIN of a segment whose beginning or end lies in the window. */
