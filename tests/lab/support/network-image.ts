@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -12,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { writeDemoImage } from '../../../build/demo-image.ts'
 import { openCache } from '../../../lab/cache.ts'
 import { selectPackages } from '../../../lab/image/select-packages.ts'
@@ -22,7 +23,8 @@ export const networkImage = 'localhost/network-tools:latest'
 
 const packages = ['libc6', 'iperf3', 'libiperf0', 'libsctp1', 'libssl3', 'ethtool', 'libmnl0']
 const libraries = 'lib/x86_64-linux-gnu'
-const programs = ['usr/bin/iperf3', 'sbin/ethtool', 'lib64/ld-linux-x86-64.so.2']
+const programs = ['usr/bin/iperf3', 'sbin/ethtool']
+const loader = 'lib64/ld-linux-x86-64.so.2'
 const libraryFiles = [
   'libc.so.6',
   'libm.so.6',
@@ -32,6 +34,8 @@ const libraryFiles = [
   'libcrypto.so.3',
   'libmnl.so.0',
 ]
+/** Careful: where a loader looks by itself, the static busybox would find another C library, and crash in it. */
+const place = 'opt/network'
 
 /** Writes the image as a docker-archive to `target`. */
 export async function writeNetworkImage(target: string): Promise<void> {
@@ -54,27 +58,22 @@ export async function writeNetworkImage(target: string): Promise<void> {
 }
 
 async function packTools(unpacked: string, root: string, layer: string): Promise<void> {
-  const from = (path: string) => realpathSync(join(unpacked, path))
-  const place = (source: string, path: string) => {
-    mkdirSync(dirname(join(root, path)), { recursive: true })
-    copyFileSync(source, join(root, path))
-  }
-  for (const path of programs) place(from(path), path)
+  const copy = (path: string, target: string) =>
+    copyFileSync(realpathSync(join(unpacked, path)), join(root, place, target))
+  for (const folder of [join(place, 'lib'), join(place, 'bin'), 'usr/bin'])
+    mkdirSync(join(root, folder), { recursive: true })
+  copy(loader, 'loader')
   for (const name of libraryFiles) {
-    const inUsr = `usr/${libraries}/${name}`
-    const inRoot = `${libraries}/${name}`
-    place(from([inUsr, inRoot].find((path) => isThere(join(unpacked, path))) ?? inRoot), inRoot)
+    const path = [libraries, `usr/${libraries}`].map((folder) => join(folder, name))
+    copy(path.find((one) => existsSync(join(unpacked, one))) ?? name, join('lib', name))
+  }
+  for (const path of programs) {
+    const name = basename(path)
+    copy(path, join('bin', name))
+    const start = `exec /${place}/loader --library-path /${place}/lib /${place}/bin/${name} "$@"`
+    writeFileSync(join(root, 'usr/bin', name), `#!/bin/sh\n${start}\n`, { mode: 0o755 })
   }
   await runTool(['tar', '-C', root, '--sort=name', '--owner=0', '--group=0', '--mtime=@0', '-cf', layer, '.'])
-}
-
-function isThere(path: string): boolean {
-  try {
-    realpathSync(path)
-    return true
-  } catch {
-    return false
-  }
 }
 
 interface Manifest {
