@@ -11,10 +11,10 @@ import {
   VIRTIO_FLAGS,
   VIRTIO_HEADER_BYTES,
 } from '../frame/layout.ts'
+import { completeChecksum } from '../frame/partial-checksum.ts'
 import type { FrameTap, GuestPort } from '../guest-port.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
 import { CaptureSink } from './capture-sink.ts'
-import { completeChecksum } from './partial-checksum.ts'
 import {
   PACKET_DATA,
   packetBlockBytes,

@@ -12,7 +12,11 @@ import {
   NETWORK,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
+  VIRTIO_CHECKSUM_OFFSET,
+  VIRTIO_CHECKSUM_START,
+  VIRTIO_HEADER_BYTES,
 } from '../frame/layout.ts'
+import { completeChecksum } from '../frame/partial-checksum.ts'
 import type { GatewayIdentity } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
@@ -54,6 +58,7 @@ export class IcmpErrorSender implements IcmpErrors {
 
   answer(port: GuestPort, frame: Frame, kind: IcmpErrorKind, mtu = 0): void {
     if (!mayAnswer(frame) || !this.#mayTell(port)) return
+    endChecksum(frame)
     const { isIpv6, buffer } = frame
     const { type, code } = isIpv6 ? icmpErrorCodes[kind].ipv6 : icmpErrorCodes[kind].ipv4
     const transport = this.#begin(isIpv6, type, code, mtu)
@@ -181,4 +186,14 @@ function mayAnswer(frame: Frame): boolean {
     return source0 !== 0 || frame.source1 !== 0 || frame.source2 !== 0 || source3 !== 0
   }
   return destination3 >>> 28 < 14 && source3 !== 0 && source3 >>> 28 < 14
+}
+
+/** The quoted packet is the guest's as it would have gone out. Errors are few; a frame that is answered by one goes nowhere. */
+function endChecksum(frame: Frame): void {
+  if (!frame.needsChecksum) return
+  const { view } = frame.buffer
+  const start = view.getUint16(VIRTIO_CHECKSUM_START, true)
+  const offset = view.getUint16(VIRTIO_CHECKSUM_OFFSET, true)
+  completeChecksum(frame.buffer, VIRTIO_HEADER_BYTES, frame.end - VIRTIO_HEADER_BYTES, start, offset)
+  frame.needsChecksum = false
 }

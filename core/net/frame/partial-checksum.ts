@@ -1,8 +1,8 @@
 // Frames pass between guest and engine with their TCP or UDP checksum begun and not ended (virtio 1.2 §5.1.6.2,
-// VIRTIO_NET_HDR_F_NEEDS_CSUM): the field holds the sum of the pseudo-header. A capture ends it, or every frame in it would
-// look broken.
+// VIRTIO_NET_HDR_F_NEEDS_CSUM): the field holds the sum of the pseudo-header. Who shows such a frame to others, in a capture
+// or quoted by an ICMP error, ends it: nobody out there ever saw it otherwise.
 import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
-import { fold, internetSum } from '../frame/checksum.ts'
+import { fold, internetSum } from './checksum.ts'
 
 /**
  * Ends the checksum of the Ethernet frame at `at` of `buffer`, in place: the sum of all from `checksumStart` on (an offset in
