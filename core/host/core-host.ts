@@ -73,6 +73,7 @@ async function run(options: CoreHostOptions): Promise<void> {
   const network = parts.use(
     await EngineNetwork.open({
       settings: await readNetworkSettings(options.networkFile ?? systemNetworkFile),
+      version,
       socketPath: join(options.runtimeFolder, 'net.sock'),
       namespacePath: join(options.runtimeFolder, 'netns'),
       ...networkUser(),

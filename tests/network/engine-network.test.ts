@@ -11,12 +11,14 @@ import { NetEngineClient } from '../../core/net/engine/engine-client.ts'
 import { defaultSettings } from '../../core/net/settings.ts'
 import type { GuestRecord } from '../../core/runtime/guest-record.ts'
 import { EngineNetwork } from '../../core/runtime/network/engine-network.ts'
+import packageJson from '../../package.json' with { type: 'json' }
 import { engineStarter } from './support/engine-starter.ts'
 import { GATEWAY, GUEST_LINK } from './support/guest.ts'
 import type { Namespace } from './support/namespace.ts'
 import { NetworkLab, WORLD } from './support/network-lab.ts'
 import { connectIn, listenIn, readToEnd } from './support/sockets.ts'
 
+const { version } = packageJson
 const world = { address: WORLD.ipv4, port: 80 }
 const tcp = (guestPort: number, hostPort = 0, bind = ''): PublishedPort => ({
   protocol: 'tcp',
@@ -55,6 +57,7 @@ beforeEach(async () => {
   lostPorts = []
   onState = () => undefined
   network = await open()
+  await running()
 })
 afterEach(async () => {
   await network[Symbol.asyncDispose]()
@@ -62,10 +65,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-async function open(): Promise<EngineNetwork> {
+async function open(ownVersion = version): Promise<EngineNetwork> {
   const vifs = await lab.vifs()
   return await EngineNetwork.open({
     settings: defaultSettings,
+    version: ownVersion,
     socketPath: join(folder, 'net.sock'),
     namespacePath: vifs.path,
     uid: 65_534,
@@ -98,6 +102,16 @@ async function replaceEngine(pid: number): Promise<void> {
   })
   process.kill(pid, 'SIGKILL')
   await back
+}
+
+/** Resolves when an engine runs. */
+async function running(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    onState = () => {
+      if (network.engine.state === 'running') resolve()
+    }
+    onState()
+  })
 }
 
 function enginePid(): number {
@@ -373,13 +387,22 @@ test('an engine that hangs is replaced', async () => {
   process.kill(pid, 'SIGSTOP')
   network = await open()
   expect(network.engine.state).toBe('failed')
-  await new Promise<void>((resolve) => {
-    onState = () => {
-      if (network.engine.state === 'running') resolve()
-    }
-    onState()
-  })
+  await running()
   expect(network.enginePid).not.toBe(pid)
+})
+
+test('an engine that another version left behind is replaced, with all its guests', async () => {
+  const { record, namespace, vif } = await attachedGuest()
+  const pid = enginePid()
+  await network[Symbol.asyncDispose]()
+  network = await open('99.0.0')
+  network.know(record)
+  await network.attach(record, { vif, isAdopted: true })
+  network.settled()
+  await running()
+  expect(await echo(namespace, 'new')).toBe('new')
+  expect(enginePid()).not.toBe(pid)
+  expect(log.join('\n')).toContain(`it was of version ${version}, this core host is of 99.0.0`)
 })
 
 test('a connection to a guest’s port, and what a guest says of one that nobody takes', async () => {

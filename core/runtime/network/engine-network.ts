@@ -33,6 +33,7 @@ import { captureSession, portSession } from './socket-sessions.ts'
 
 export interface EngineNetworkOptions {
   readonly settings: NetworkSettings
+  readonly version: string
   /** Where the engine listens (`/run/bulkhead/net.sock`). */
   readonly socketPath: string
   readonly namespacePath: string

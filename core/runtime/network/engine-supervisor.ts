@@ -10,6 +10,8 @@ import { isSystemError } from '../../sys/system-error.ts'
 export interface SupervisorOptions {
   readonly socketPath: string
   readonly settings: NetworkSettings
+  /** Ours: an engine of another version that was found is replaced. */
+  readonly version: string
   /** The user of an engine that is started; undefined leaves it ours. */
   readonly uid?: number | undefined
   readonly gid?: number | undefined
@@ -44,6 +46,8 @@ export class EngineSupervisor implements AsyncDisposable {
   #client: NetEngineClient | undefined
   #state: EngineState = { state: 'starting', restarts: 0 }
   #running: Promise<void> | undefined
+  /** The engine of this attempt is one that we began. */
+  #hasStarted = false
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -101,6 +105,11 @@ export class EngineSupervisor implements AsyncDisposable {
     using client = await this.#connect()
     using rawIcmp = openRawIcmp(this.#options.log)
     const ready = await this.#greet(client, rawIcmp)
+    if (!this.#hasStarted && ready.version !== this.#options.version) {
+      client.end()
+      await client.closed
+      return `it was of version ${ready.version}, this core host is of ${this.#options.version}`
+    }
     this.#client = client
     this.#set({ state: 'running', since: ready.startedAt, restarts: this.#state.restarts })
     this.#options.onConnected(client, ready)
@@ -134,12 +143,14 @@ export class EngineSupervisor implements AsyncDisposable {
   }
 
   async #connect(): Promise<NetEngineClient> {
+    this.#hasStarted = false
     const { socketPath, settings, uid, gid, execPath, log } = this.#options
     try {
       return this.#attach()
     } catch (error) {
       if (!isSystemError(error, 'ENOENT', 'ECONNREFUSED')) throw error
     }
+    this.#hasStarted = true
     await startEngine({ socketPath, uid, gid, execPath, descriptors: settings.limits.descriptors, log })
     return this.#attach()
   }
