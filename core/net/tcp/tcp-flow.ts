@@ -200,28 +200,3 @@ export class TcpFlow implements TableFlow, SocketHandler, TurnTask, QuotedPacket
     this.owner.endOfTurn(this)
   }
 }
-
-/** The name of its state as RFC 9293 §3.3.2 has it, `connecting` before there is one. */
-export function stateName(flow: TcpFlow): string {
-  switch (flow.state) {
-    case CONNECTING:
-      return 'connecting'
-    case SYN_RECEIVED:
-      return 'syn-received'
-    case SYN_SENT:
-      return 'syn-sent'
-    case ESTABLISHED:
-      return establishedName(flow)
-    case TIME_WAIT:
-      return 'time-wait'
-    case CLOSED:
-      return 'closed'
-  }
-}
-
-/** From the side that is ours. */
-function establishedName(flow: TcpFlow): string {
-  if (!flow.isFinSent) return flow.isFinReceived ? 'close-wait' : 'established'
-  if (!flow.isFinReceived) return flow.isFinAcknowledged ? 'fin-wait-2' : 'fin-wait-1'
-  return flow.isPassiveClose ? 'last-ack' : 'closing'
-}

@@ -20,17 +20,10 @@ import {
   openOutbound,
   refuseInbound,
 } from './flow-open.ts'
+import { flowReport } from './flow-report.ts'
 import { onRetransmitTimer, resendSmaller } from './retransmission.ts'
 import type { StreamSockets } from './stream-sockets.ts'
-import {
-  CONNECTING,
-  ESTABLISHED,
-  type FlowKey,
-  type FlowOwner,
-  stateName,
-  type TcpFlow,
-  TIME_WAIT,
-} from './tcp-flow.ts'
+import { CONNECTING, ESTABLISHED, type FlowKey, type FlowOwner, type TcpFlow, TIME_WAIT } from './tcp-flow.ts'
 import { TcpGuest } from './tcp-guest.ts'
 import {
   ACK,
@@ -93,24 +86,7 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
   }
 
   *reports(): Iterable<FlowReport> {
-    for (const guest of this.#guests.values())
-      for (const flow of guest.flows)
-        yield {
-          port: flow.port,
-          protocol: 'tcp',
-          direction: flow.isInbound ? 'in' : 'out',
-          remote0: flow.remote0,
-          remote1: flow.remote1,
-          remote2: flow.remote2,
-          remote3: flow.remote3,
-          guestPort: flow.guestPort,
-          remotePort: flow.remotePort,
-          state: stateName(flow),
-          inBytes: flow.inBytes,
-          outBytes: flow.outBytes,
-          startedAtMs: flow.startedAtMs,
-          activeAtMs: flow.activeAtMs,
-        }
+    for (const guest of this.#guests.values()) for (const flow of guest.flows) yield flowReport(flow)
   }
 
   frame(port: GuestPort, frame: Frame): void {
