@@ -11,24 +11,30 @@ import type {
   ParsedParamsOf,
   PublishedPort,
 } from '../../api/methods.ts'
-import { parseAddress } from '../../net/address.ts'
 import type { EngineReady, NetEngineClient } from '../../net/engine/engine-client.ts'
 import type { GuestMessage } from '../../net/engine/messages.ts'
 import { NetError } from '../../net/errors.ts'
-import { checkRule } from '../../net/policy/range-policy.ts'
 import { findConflicts } from '../../net/policy/subnet-conflict.ts'
 import type { NetworkSettings } from '../../net/settings.ts'
 import { FileDescriptor } from '../../sys/file-descriptor.ts'
 import { inNamespace } from '../../sys/network-namespace.ts'
 import { openPacketSocket } from '../../sys/packet-socket.ts'
 import { type HostRoute, readRoutes } from '../../sys/route-table.ts'
-import { makeSocketPair } from '../../sys/socket-pair.ts'
 import type { StreamSession } from '../broker/stream-session.ts'
 import type { GuestNetworkRecord, GuestRecord } from '../guest-record.ts'
 import { AddressBook } from './addresses.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import type { GuestNetwork, Wire } from './guest-network.ts'
-import { type Forward, isMeant, isSameForward, type OpenForward, PublishedPorts } from './published-ports.ts'
+import { joinedSocket } from './joined-socket.ts'
+import { checkPorts, checkSpec } from './network-spec.ts'
+import {
+  type Forward,
+  isMeant,
+  isSameForward,
+  type OpenForward,
+  PublishedPorts,
+  withoutPorts,
+} from './published-ports.ts'
 import { captureSession, portSession } from './socket-sessions.ts'
 
 export interface EngineNetworkOptions {
@@ -215,7 +221,7 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
     const going = network.open.filter((open) => ports.some((port) => isMeant(port, open)))
     const closed = this.#ports.close(record.id, going)
     for (const forward of closed) this.#supervisor.client?.forwardGone(forward)
-    network.ports = without(network.ports, going)
+    network.ports = withoutPorts(network.ports, going)
     network.open = this.#ports.of(record.id)
     await this.#settle()
   }
@@ -261,12 +267,12 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
     options: Omit<ParsedParamsOf<'network.capture'>, 'guest'>,
   ): Promise<StreamSession> {
     this.#attachedOf(record)
-    return captureSession(await joined((fd) => this.#client().capture(record.id, options, fd)))
+    return captureSession(await joinedSocket((fd) => this.#client().capture(record.id, options, fd)))
   }
 
   async connect(record: GuestRecord, port: number): Promise<StreamSession> {
     this.#attachedOf(record)
-    const fd = await joined((theirs) => this.#client().connectPort(record.id, port, theirs))
+    const fd = await joinedSocket((theirs) => this.#client().connectPort(record.id, port, theirs))
     return portSession({ fd, guestName: record.name, port })
   }
 
@@ -399,50 +405,4 @@ function sendForward(
 ): void {
   const isHeld = held.some((each) => isSameForward(each, forward))
   client.forward(forward, isHeld ? undefined : descriptor?.fd)
-}
-
-/** Gives one end of a socket pair to the engine: the number of the other. */
-async function joined(give: (fd: number) => Promise<void>): Promise<number> {
-  const [ours, theirs] = makeSocketPair()
-  const mine = new FileDescriptor(ours)
-  try {
-    using _theirs = new FileDescriptor(theirs)
-    await give(theirs)
-    return ours
-  } catch (error) {
-    mine[Symbol.dispose]()
-    throw error
-  }
-}
-
-/** Throws NetError where a guest could not have what is asked for. */
-function checkSpec({ kind, ports, policy, dns }: NetworkSpec): void {
-  if (kind === 'none' && ports.length > 0)
-    throw new NetError('net.bad-settings', 'Cannot publish ports of a guest that has no network', {
-      hint: 'Leave out "--network none", or the ports.',
-    })
-  checkPorts(ports)
-  for (const { action, range, protocol, ports: of } of policy)
-    checkRule({
-      action,
-      range,
-      ...(protocol === undefined ? {} : { protocol }),
-      ...(of === undefined ? {} : { ports: of }),
-    })
-  for (const server of dns.servers) parseAddress(server)
-}
-
-function checkPorts(ports: readonly PublishedPort[]): void {
-  for (const { bind } of ports) if (bind !== '') parseAddress(bind)
-}
-
-/** What was asked for without what was taken back; one wish for each port. */
-function without(wishes: readonly PublishedPort[], going: readonly PublishedPort[]): PublishedPort[] {
-  const left = [...wishes]
-  for (const port of going) {
-    const exact = left.findIndex((wish) => wish.hostPort !== 0 && isMeant(wish, port))
-    const index = exact >= 0 ? exact : left.findIndex((wish) => isMeant(wish, port))
-    if (index >= 0) left.splice(index, 1)
-  }
-  return left
 }

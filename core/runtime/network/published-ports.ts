@@ -138,6 +138,20 @@ export function isMeant(wanted: PublishedPort, port: PublishedPort): boolean {
   )
 }
 
+/** What was asked for without what was taken back; one wish for each port. */
+export function withoutPorts(
+  wishes: readonly PublishedPort[],
+  going: readonly PublishedPort[],
+): PublishedPort[] {
+  const left = [...wishes]
+  for (const port of going) {
+    const exact = left.findIndex((wish) => wish.hostPort !== 0 && isMeant(wish, port))
+    const index = exact >= 0 ? exact : left.findIndex((wish) => isMeant(wish, port))
+    if (index >= 0) left.splice(index, 1)
+  }
+  return left
+}
+
 function openPort(owner: PortOwner, port: PublishedPort): OpenPort {
   const sockets = bindPort(port)
   const hostPort = sockets[0]?.hostPort ?? port.hostPort
