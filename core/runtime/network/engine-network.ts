@@ -12,19 +12,16 @@ import type {
   PublishedPort,
 } from '../../api/methods.ts'
 import type { EngineReady, NetEngineClient } from '../../net/engine/engine-client.ts'
-import type { GuestMessage } from '../../net/engine/messages.ts'
 import { NetError } from '../../net/errors.ts'
 import { findConflicts } from '../../net/policy/subnet-conflict.ts'
 import type { NetworkSettings } from '../../net/settings.ts'
-import { FileDescriptor } from '../../sys/file-descriptor.ts'
-import { inNamespace } from '../../sys/network-namespace.ts'
-import { openPacketSocket } from '../../sys/packet-socket.ts'
 import { type HostRoute, readRoutes } from '../../sys/route-table.ts'
 import type { StreamSession } from '../broker/stream-session.ts'
 import type { GuestNetworkRecord, GuestRecord } from '../guest-record.ts'
 import { AddressBook } from './addresses.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import type { GuestNetwork, Wire } from './guest-network.ts'
+import { type AttachedGuest, guestMessage, openWire } from './guest-wire.ts'
 import { joinedSocket } from './joined-socket.ts'
 import { checkPorts, checkSpec } from './network-spec.ts'
 import {
@@ -52,12 +49,6 @@ export interface EngineNetworkOptions {
   readonly onEngine: (state: NetworkEngineState) => void
   /** What is open of a guest's ports has changed without being asked for. */
   readonly onPortsLost: (id: string) => void
-}
-
-interface AttachedGuest {
-  readonly record: GuestRecord
-  readonly network: GuestNetworkRecord
-  readonly wire: Wire
 }
 
 /** A vif that was lost while it is there is taken up again after this. */
@@ -172,7 +163,7 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
       const guest: AttachedGuest = { record, network, wire }
       const client = this.#supervisor.client
       if (client !== undefined) this.#wire(client, guest, isAdopted ? this.#held : undefined)
-      else this.#openWire(guest)[Symbol.dispose]() // The next engine gets one; whether it can is seen now.
+      else openWire(guest, this.namespacePath)[Symbol.dispose]() // The next engine gets one; whether it can is seen now.
       this.#attached.set(id, guest)
       network.open = this.#ports.of(id)
     } catch (error) {
@@ -324,48 +315,13 @@ export class EngineNetwork implements GuestNetwork, AsyncDisposable {
 
   /** Tells the engine of a guest and its ports; what `held` names it has already. */
   #wire(client: NetEngineClient, guest: AttachedGuest, held: EngineReady | undefined): void {
-    const message = this.#messageOf(guest)
+    const message = guestMessage(guest, this.settings)
     if (held?.guests.includes(message.id) === true) client.guest(message)
     else {
-      using descriptor = this.#openWire(guest)
+      using descriptor = openWire(guest, this.namespacePath)
       client.guest(message, descriptor.fd)
     }
     for (const open of this.#ports.forwardsOf(message.id)) sendForward(client, open, held?.forwards)
-  }
-
-  #openWire({ record, wire }: AttachedGuest): FileDescriptor {
-    try {
-      return new FileDescriptor(inNamespace(this.namespacePath, () => openPacketSocket(wire.vif)))
-    } catch (error) {
-      throw new NetError(
-        'net.device',
-        `Cannot take the network of guest "${record.name}" up: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      )
-    }
-  }
-
-  #messageOf({ record, network }: AttachedGuest): Omit<GuestMessage, 'type'> {
-    const { guests, policy, dns } = record.spec.network
-    const { mac, ipv4, ipv6 } = network
-    return {
-      id: record.id,
-      name: record.name,
-      mac,
-      ipv4,
-      ipv6,
-      mtu: this.settings.mtu,
-      device: 'packet',
-      configuration: 'static',
-      guests,
-      policy: policy.map(({ action, range, protocol, ports }) => ({
-        action,
-        range,
-        ...(protocol === undefined ? {} : { protocol }),
-        ...(ports === undefined ? {} : { ports }),
-      })),
-      search: dns.search,
-    }
   }
 
   #adoptPorts(record: GuestRecord, network: GuestNetworkRecord): void {
