@@ -32,7 +32,9 @@ export class GuestShell {
     { name, image, options = [] }: { name: string; image: string; options?: readonly string[] },
   ): Promise<GuestShell> {
     const input = new PassThrough()
-    const command = host.start(['run', '--rm', '-i', '--name', name, ...options, image, 'sh'], { input })
+    const command = host.start(['run', '--rm', '-i', '-m', '256m', '--name', name, ...options, image, 'sh'], {
+      input,
+    })
     const shell = new GuestShell(name, command, input)
     await shell.run('true')
     return shell
