@@ -187,7 +187,7 @@ describe('the control connection', () => {
   test('is not lost to somebody who connects and says nothing', async () => {
     using client = await coreHost()
     const silent: Socket[] = []
-    for (let count = 0; count < 20; count++) silent.push(await rawConnection())
+    for (let count = 0; count < 10; count++) silent.push(await rawConnection())
     await client.stats()
     for (const socket of silent) socket.destroy()
     await client.stats()
