@@ -258,7 +258,7 @@ describe('a published port', () => {
 
   test("keeps a client's address where it is not the host's own", async () => {
     told()
-    await web.ask('nohup httpd -f -vv -p 81 -h /srv/www > /tmp/clients 2>&1 &')
+    await web.ask('httpd -f -vv -p 81 -h /srv/www > /tmp/clients 2>&1 &')
     const publish = ['net', 'publish', 'web', `${dom0InWorld.ipv4}:8082:81`]
     expect(await host.bulkhead(publish)).toMatchObject({ status: 0 })
     const url = `http://${dom0InWorld.ipv4}:8082/`
@@ -326,7 +326,7 @@ describe('when something ends', () => {
     told()
     const victim = await GuestShell.start(host, { name: 'victim', image: networkImage })
     const { domid } = await inspect('victim')
-    await victim.ask(`nohup wget -q -O /dev/null http://${world.ipv4}/endless >/dev/null 2>&1 &`)
+    await victim.ask(`wget -q -O /dev/null http://${world.ipv4}/endless >/dev/null 2>&1 &`)
     await victim.ask(
       'until [ $(cat /sys/class/net/eth0/statistics/rx_bytes) -gt 1000000 ]; do sleep 0.1; done',
     )
