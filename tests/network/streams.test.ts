@@ -1,5 +1,6 @@
 // How TCP connections live and end through the engine: halves that close on their own, readers that stop, resets, and
 // connections that do not come about.
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -58,13 +59,23 @@ describe.each(FAMILIES)('half-close, %s', (family) => {
     expect((await readToEnd(both.inWorld)).equals(Buffer.alloc(4 * MIB, 'g'))).toBe(true)
   })
 
+  // By socat at both ends: where both halves are closed, Node drops what it has not read yet (libuv takes a hang-up after
+  // a short read for the end), also without an engine in between.
   test('both end at once, each with 4 MiB under way', async () => {
-    await using both = await connection(family)
-    both.inWorld.end(Buffer.alloc(4 * MIB, 'w'))
-    both.inGuest.end(Buffer.alloc(4 * MIB, 'g'))
-    const [got, sent] = await Promise.all([readToEnd(both.inGuest), readToEnd(both.inWorld)])
-    expect(got.equals(Buffer.alloc(4 * MIB, 'w'))).toBe(true)
-    expect(sent.equals(Buffer.alloc(4 * MIB, 'g'))).toBe(true)
+    const place = family === 'ipv6' ? `[${WORLD.ipv6}]:7003` : `${WORLD.ipv4}:7003`
+    const family6 = family === 'ipv6' ? ',pf=ip6' : ''
+    const socat = (letter: string, address: string) =>
+      `yes ${letter} | head -c ${4 * MIB} | socat -t 60 - ${address} | sha256sum`
+    const ends = [
+      lab.world.run('bash', '-c', socat('w', `TCP-LISTEN:7003,reuseaddr${family6}`)),
+      guest.namespace.run('bash', '-c', socat('g', `TCP:${place},retry=100,interval=0.05`)),
+    ]
+    const sum = (letter: string) =>
+      createHash('sha256')
+        .update(Buffer.alloc(4 * MIB, `${letter}\n`))
+        .digest('hex')
+    const [inWorld, inGuest] = (await Promise.all(ends)).map((line) => line.split(' ')[0])
+    expect({ inWorld, inGuest }).toEqual({ inWorld: sum('g'), inGuest: sum('w') })
   })
 })
 
