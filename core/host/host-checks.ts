@@ -5,6 +5,7 @@ import type { HostCheck } from '../api/methods.ts'
 import { BulkheadError } from '../errors.ts'
 import { chooseKernel } from '../runtime/guest-kernel.ts'
 import type { HostServices } from '../runtime/host-services.ts'
+import { hasNetback } from '../xen/devices/vif.ts'
 
 interface CheckResult {
   readonly passed: boolean
@@ -86,6 +87,18 @@ const definitions: readonly CheckDefinition[] = [
         fix: `modprobe -a ${missing.join(' ')}`,
       }
     },
+  },
+  {
+    id: 'netback',
+    title: 'Network backend',
+    run: () =>
+      hasNetback()
+        ? { passed: true, detail: 'The kernel can give guests interfaces' }
+        : {
+            passed: false,
+            detail: 'The kernel has not loaded xen-netback',
+            fix: 'modprobe xen-netback',
+          },
   },
   {
     id: 'network',
