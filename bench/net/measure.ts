@@ -9,6 +9,7 @@ import type { RunningWay } from './ways.ts'
 export const LOAD_TARGET: LoadTarget = { address: WORLD.ipv4, port: 7001 }
 const DATAGRAM_BYTES = 64
 const CLIENTS = 4
+const WARM_UP_SECONDS = 1
 
 /** `cpu` figures are the carrying program's alone; NaN where the kernel carries. */
 export interface Measured {
@@ -35,6 +36,9 @@ export async function measure(
 ): Promise<Measured> {
   const streams = (...options: readonly string[]) =>
     withCpu(pid, () => throughput(iperf, guest, seconds, options))
+  // An engine runs for weeks: every way, ours and the peers', is measured warm.
+  for (const options of [[], ['-R']]) await throughput(iperf, guest, WARM_UP_SECONDS, options)
+  await load.datagrams(guest, LOAD_TARGET, { seconds: WARM_UP_SECONDS, sizeBytes: DATAGRAM_BYTES })
   const up = await streams()
   const up4 = await streams('-P', '4')
   const down = await streams('-R')
