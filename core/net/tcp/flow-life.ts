@@ -14,8 +14,10 @@ const MAX_TIME_WAIT = 1_024
 /** Counts a flow's bytes in flight into the guest's budget. Call it after `sendNext` or `sendUnacknowledged` moved. */
 export function chargeInFlight(flow: TcpFlow): void {
   const inFlight = flow.state === ESTABLISHED ? (flow.sendNext - flow.sendUnacknowledged) | 0 : 0
-  flow.port.inFlightBytes += inFlight - flow.chargedBytes
+  const more = inFlight - flow.chargedBytes
+  flow.port.inFlightBytes += more
   flow.chargedBytes = inFlight
+  if (more < 0) flow.guest.turnOver()
 }
 
 /** Ends a flow on the host's side and forgets it. `isReset`: the server sees a reset, not an end. */
@@ -28,6 +30,7 @@ export function removeFlow(tcp: TcpResources, flow: TcpFlow, isReset: boolean): 
   closeSocket(tcp, flow, isReset)
   letGoOfMemory(flow)
   tcp.table.remove(flow)
+  tcp.journal?.closed(flow)
   flow.guest.flows.delete(flow)
   flow.guest.halfOpen.delete(flow)
   flow.guest.timeWait.delete(flow)
@@ -87,4 +90,5 @@ function letGoOfMemory(flow: TcpFlow): void {
   flow.outOfOrder = undefined
   flow.port.inFlightBytes -= flow.chargedBytes
   flow.chargedBytes = 0
+  flow.guest.turnOver()
 }

@@ -10,6 +10,8 @@ import { TimerWheel } from '../packet/timer-wheel.ts'
 export class MemoryDevice implements FrameDevice {
   readonly fd = 3
   isFull = false
+  /** The errno by which it refuses frames, other than being full. */
+  refusal = 0
   onDelayedFrames: (() => void) | undefined
   readonly #take: (frame: Uint8Array) => void
 
@@ -29,6 +31,7 @@ export class MemoryDevice implements FrameDevice {
     payloadBytes: number,
   ): number {
     if (this.isFull) return -EAGAIN
+    if (this.refusal !== 0) return -this.refusal
     header.at(0, headerBytes)
     payload.at(offset, payloadBytes)
     this.#take(

@@ -184,6 +184,7 @@ function probeWindow(tcp: TcpResources, flow: TcpFlow): void {
   if (flow.state !== ESTABLISHED) return
   if (flow.sendWindow > 0) {
     pump(tcp, flow, false, true)
+    awaitAnswer(tcp, flow)
     return
   }
   if (isGivenUp(tcp, flow)) return
@@ -207,8 +208,13 @@ function onTimeout(tcp: TcpResources, flow: TcpFlow): void {
   goBack(flow)
   flow.congestionBytes = largestPayload(flow)
   pump(tcp, flow, false)
-  // Where nothing could be sent (device, budget), it is tried again then.
-  if (flow.timerKind === TIMER_NONE)
+  awaitAnswer(tcp, flow)
+}
+
+/** Where nothing could be sent (device, budget) and something is unacknowledged all the same, it is tried again then. */
+function awaitAnswer(tcp: TcpResources, flow: TcpFlow): void {
+  if (flow.state !== ESTABLISHED || flow.timerKind !== TIMER_NONE) return
+  if (flow.sendMax !== flow.sendUnacknowledged)
     setTimer(tcp, flow, TIMER_RETRANSMIT, tcp.context.nowMs + timeoutMs(flow))
 }
 

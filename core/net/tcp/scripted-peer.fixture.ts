@@ -150,6 +150,27 @@ export class ScriptedPeer {
     })
   }
 
+  /** A second guest of the same stack, whose frames nobody looks at. It has a flow's place made at its first frame. */
+  otherGuest(index: number): GuestPort {
+    const { id, name, mac, mtu, configuration, mayMeetGuests, policy, inFlightLimitBytes } = this.port
+    const port = new GuestPort({
+      index,
+      id: `${id}${index}`,
+      name: `${name}${index}`,
+      mac,
+      mtu,
+      configuration,
+      mayMeetGuests,
+      policy,
+      inFlightLimitBytes,
+      ipv4: parseAddress('10.75.3.5'),
+      ipv6: parseAddress('fdd4:1476:6c7e::a4b:305'),
+      device: new MemoryDevice(() => {}),
+    })
+    this.stack.openInbound(port, this.host.open(0).fd, ...this.remote, 52_000, 80)
+    return port
+  }
+
   /** The latest socket that the stack opened or was given. */
   get socket(): HostSocket {
     const socket = this.host.sockets.at(-1)

@@ -2,10 +2,16 @@
 // how fast it opens new ones.
 import { TokenBucket } from '../flow/rate-limit.ts'
 import type { GuestPort } from '../guest-port.ts'
+import type { PacketContext, TurnTask } from '../packet/packet-context.ts'
 import type { SlotHolder } from './slot-pool.ts'
 import type { TcpFlow } from './tcp-flow.ts'
 
-export class TcpGuest implements SlotHolder {
+/** Who gives those that wait their turns: the stack. */
+export interface TcpGuestOwner {
+  serve(guest: TcpGuest): void
+}
+
+export class TcpGuest implements SlotHolder, TurnTask {
   readonly port: GuestPort
   readonly newFlows: TokenBucket
   /** All but those in TIME-WAIT. */
@@ -21,8 +27,13 @@ export class TcpGuest implements SlotHolder {
   #waitingHead: TcpFlow | undefined = undefined
   #waitingTail: TcpFlow | undefined = undefined
   waitingCount = 0
+  isDue = false
+  readonly #owner: TcpGuestOwner
+  readonly #context: PacketContext
 
-  constructor(port: GuestPort, newFlowsPerSecond: number) {
+  constructor(owner: TcpGuestOwner, context: PacketContext, port: GuestPort, newFlowsPerSecond: number) {
+    this.#owner = owner
+    this.#context = context
     this.port = port
     this.newFlows = new TokenBucket(newFlowsPerSecond)
   }
@@ -36,6 +47,18 @@ export class TcpGuest implements SlotHolder {
     else this.#waitingTail.nextWaiting = flow
     this.#waitingTail = flow
     this.waitingCount++
+  }
+
+  /**
+   * Some of the budget is free again, or a flow is gone that may have stood in the way of others: who waits is served at
+   * the end of this turn. Careful: a flow that waits has nothing in flight, so without this no event of its own would come.
+   */
+  turnOver(): void {
+    if (this.waitingCount > 0) this.#context.due(this)
+  }
+
+  atEndOfTurn(): void {
+    this.#owner.serve(this)
   }
 
   /** The flow that has waited longest, which then waits no more. */

@@ -32,6 +32,8 @@ export function segmentArrives(tcp: TcpResources, flow: TcpFlow, frame: Frame): 
       return
     case SYN_SENT:
       afterOurSyn(tcp, flow, frame)
+      // The client may be gone already.
+      endWhenDone(tcp, flow)
       return
     case TIME_WAIT:
       inTimeWait(tcp, flow, frame)

@@ -37,7 +37,10 @@ import type { TcpResources } from './tcp-resources.ts'
 /** Per flow and second: an answer to a forged segment must not become a flood (RFC 5961 §7). */
 const CHALLENGES_PER_SECOND = 10
 
-/** Sends a segment with `length` bytes of `payload`. False when the guest's device did not take it. */
+/**
+ * Sends a segment with `length` bytes of `payload`. False when the guest's device is full: what waits for it is told. A
+ * frame that the device refuses for another reason is one lost on its way: nobody would say when to try again.
+ */
 export function sendSegment(
   tcp: TcpResources,
   flow: TcpFlow,
@@ -90,7 +93,8 @@ export function sendSegment(
   const segmentBytes = flow.mss - (headerBytes - TCP_HEADER_BYTES)
   if (length > segmentBytes)
     setSegmentation(target, flow.isIpv6 ? GSO_TCPV6 : GSO_TCPV4, at + headerBytes, segmentBytes)
-  if (!flow.port.send(target, at + headerBytes, payload, offset, length)) return false
+  if (!flow.port.send(target, at + headerBytes, payload, offset, length) && !flow.port.isWritable)
+    return false
   if ((flags & ACK) !== 0) {
     flow.acknowledged = flow.receiveNext
     flow.isAckDue = false

@@ -2,6 +2,7 @@
 // opens the flow of a segment, keeps the limits, and hands the events of flows to the files that know what to do.
 import { getRandomValues } from 'node:crypto'
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../../sys/epoll.ts'
+import type { FlowJournal } from '../flow/flow-journal.ts'
 import type { Frame } from '../frame/frame.ts'
 import { PROTOCOL_TCP } from '../frame/layout.ts'
 import { type GatewayIdentity, isGatewayAddress } from '../gateway/gateway-identity.ts'
@@ -24,7 +25,7 @@ import { flowReport } from './flow-report.ts'
 import { onRetransmitTimer, resendSmaller } from './retransmission.ts'
 import type { StreamSockets } from './stream-sockets.ts'
 import { CONNECTING, ESTABLISHED, type FlowKey, type FlowOwner, type TcpFlow, TIME_WAIT } from './tcp-flow.ts'
-import { TcpGuest } from './tcp-guest.ts'
+import { TcpGuest, type TcpGuestOwner } from './tcp-guest.ts'
 import {
   ACK,
   DEFAULT_MSS_IPV4,
@@ -58,9 +59,11 @@ export interface TcpStackOptions {
   readonly icmp: IcmpErrors
   /** A connected socket for a service of the gateway (DNS), or a negative errno: nobody listens there. */
   readonly localService: (port: GuestPort, remotePort: number) => number
+  /** Where flows are written down for the engine that comes after this one. */
+  readonly journal?: FlowJournal | undefined
 }
 
-export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
+export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner, TcpGuestOwner {
   readonly #tcp: TcpResources
   readonly #options: TcpStackOptions
   readonly #guests = new Map<number, TcpGuest>()
@@ -68,7 +71,8 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
 
   constructor(context: PacketContext, options: TcpStackOptions) {
     this.#options = options
-    this.#tcp = new TcpResources(context, options.sockets, options.limits, options.gateway.mac, options.icmp)
+    const { sockets, limits, gateway, icmp, journal } = options
+    this.#tcp = new TcpResources(context, sockets, limits, gateway.mac, icmp, journal)
     this.#starved = new Timer(() => this.#serveStarved())
   }
 
@@ -81,8 +85,19 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
     return this.#tcp.pool.usedBytes + this.#tcp.outOfOrderPool.usedBytes
   }
 
+  /** Somebody was refused memory and is served again soon. */
+  get awaitsMemory(): boolean {
+    return this.#starved.isRunning
+  }
+
   flowCountOf(port: GuestPort): number {
     return this.#guests.get(port.index)?.flows.size ?? 0
+  }
+
+  isOpen(port: GuestPort, key: FlowKey): boolean {
+    const { remote0, remote1, remote2, remote3, guestPort, remotePort } = key
+    const { table } = this.#tcp
+    return table.find(port.index, remote0, remote1, remote2, remote3, guestPort, remotePort) !== undefined
   }
 
   *reports(): Iterable<FlowReport> {
@@ -156,8 +171,23 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
   /** The guest's device takes frames again. */
   portWritable(port: GuestPort): void {
     const guest = this.#guests.get(port.index)
-    if (guest !== undefined) serveWaiting(this.#tcp, guest)
+    if (guest !== undefined) this.serve(guest)
+  }
+
+  /** Lets the guest's flows that wait have their turns. */
+  serve(guest: TcpGuest): void {
+    serveWaiting(this.#tcp, guest)
     if (this.#tcp.pool.hasRefused) this.#awaitMemory()
+  }
+
+  /**
+   * The engine ends: both sides of the guest's connections see a reset. Those that are still being made do not: the guest
+   * asks again, and the next engine makes them.
+   */
+  resetAll(port: GuestPort): void {
+    const guest = this.#guests.get(port.index)
+    if (guest === undefined) return
+    for (const flow of [...guest.flows]) if (flow.state !== CONNECTING) resetFlow(this.#tcp, flow)
   }
 
   portGone(port: GuestPort): void {
@@ -191,6 +221,7 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
     if (mss >= flow.mss) return
     flow.mss = mss
     resendSmaller(this.#tcp, flow)
+    if (this.#tcp.pool.hasRefused) this.#awaitMemory()
   }
 
   socketEvents(flow: TcpFlow, events: number): void {
@@ -306,7 +337,7 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
   #guestOf(port: GuestPort): TcpGuest {
     let guest = this.#guests.get(port.index)
     if (guest === undefined) {
-      guest = new TcpGuest(port, this.#tcp.limits.newFlowsPerSecond)
+      guest = new TcpGuest(this, this.#tcp.context, port, this.#tcp.limits.newFlowsPerSecond)
       this.#guests.set(port.index, guest)
     }
     return guest
@@ -318,8 +349,8 @@ export class TcpStack implements ProtocolHandler, FlowSource, FlowOwner {
   }
 
   #serveStarved(): void {
-    for (const guest of this.#guests.values()) serveWaiting(this.#tcp, guest)
-    if (this.#tcp.pool.hasRefused) this.#awaitMemory()
+    // Careful: each guest's turn begins with a clean flag, so what one was refused counts before the next has its turn.
+    for (const guest of this.#guests.values()) this.serve(guest)
   }
 }
 

@@ -1,7 +1,7 @@
 // From the host's socket to the guest: reads as much as the guest's window and its budget allow, and sends it in frames as
 // large as they may be. What is read stays in the flow's store until the guest has acknowledged it.
 import { EAGAIN, ENOBUFS } from '../../sys/errno.ts'
-import { chargeInFlight } from './flow-life.ts'
+import { chargeInFlight, resetFlow } from './flow-life.ts'
 import { startPersistTimer, startTimer, timeSegment } from './retransmit-timer.ts'
 import { CLOSED, ESTABLISHED, type TcpFlow } from './tcp-flow.ts'
 import type { TcpGuest } from './tcp-guest.ts'
@@ -45,7 +45,11 @@ export function pump(tcp: TcpResources, flow: TcpFlow, isGranted: boolean, isFor
     }
     const want = wholeSegments(flow, Math.min(room, budget, largestPayload(flow)))
     if (unsent > 0) {
-      if (!store.find(flow.sendNext)) return
+      if (!store.find(flow.sendNext)) {
+        // The kernel threw away what it had: nothing can be sent again.
+        resetFlow(tcp, flow)
+        return
+      }
     } else {
       if (!read(tcp, flow, want)) {
         if (flow.isWaiting) return
