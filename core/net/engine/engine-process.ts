@@ -8,6 +8,7 @@ import { watchReadable } from '../../sys/readable-watch.ts'
 import { isSystemError } from '../../sys/system-error.ts'
 import { acceptConnection, connectToPath, listenAtPath } from '../../sys/unix-socket.ts'
 import { NetError } from '../errors.ts'
+import { journalPath, openJournalFile } from '../flow/flow-journal-file.ts'
 import { defaultLimits } from '../settings.ts'
 import { confineProcess, confineThread, leaveRoot, readableFolders } from './confinement.ts'
 import { EngineControl } from './engine-control.ts'
@@ -37,7 +38,7 @@ async function run(): Promise<void> {
   removeStaleSocket(socketPath)
   using listener = listenAtPath(socketPath)
   // While it is root still, for its user need not be able to read where we are installed.
-  const worker = await PacketWorker.start()
+  const worker = await PacketWorker.start(openJournal(socketPath))
   if (user !== undefined) leaveRoot(user.uid, user.gid)
   for (const missing of [
     confineThread(readableFolders),
@@ -89,6 +90,16 @@ function readOptions() {
     socketPath: values.socket,
     user: uid && gid ? { uid, gid } : undefined,
     descriptors: Number(values.descriptors),
+  }
+}
+
+/** Undefined where there can be none: the engine goes on without. */
+function openJournal(socketPath: string): number | undefined {
+  try {
+    return openJournalFile(journalPath(socketPath))
+  } catch (error) {
+    log(`No journal of flows is kept: ${error instanceof Error ? error.message : String(error)}`)
+    return undefined
   }
 }
 

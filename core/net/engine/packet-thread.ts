@@ -5,6 +5,7 @@ import { BulkheadError } from '../../errors.ts'
 import { closeDescriptor } from '../../sys/socket.ts'
 import { startCapture } from '../capture/pcapng-writer.ts'
 import { NetError } from '../errors.ts'
+import { FlowJournal } from '../flow/flow-journal.ts'
 import { PacketEngine } from '../packet/packet-engine.ts'
 import { PacketLoop } from '../packet/packet-loop.ts'
 import { confineThread } from './confinement.ts'
@@ -13,7 +14,7 @@ import type { PacketThreadData, ThreadCommand, ThreadReport } from './thread-com
 /** Flows are told in pieces: one message has a limit. */
 const FLOWS_PER_PART = 2000
 
-const { commands } = workerData as PacketThreadData
+const { commands, journalFd } = workerData as PacketThreadData
 const loop = new PacketLoop({
   onDefect: (error) => {
     if (engine === undefined) throw error
@@ -21,6 +22,9 @@ const loop = new PacketLoop({
   },
 })
 let engine: PacketEngine | undefined
+/** Why there is no journal: told when there is somebody to tell. */
+let noJournal: string | undefined
+const journal = openJournal()
 
 function report(message: ThreadReport): void {
   parentPort?.postMessage(message)
@@ -78,11 +82,13 @@ function start({
   hostAddresses,
   rawIcmp,
 }: Extract<ThreadCommand, { kind: 'start' }>): PacketEngine {
+  if (noJournal !== undefined) log(noJournal)
   return new PacketEngine({
     loop,
     settings,
     hostAddresses,
     rawIcmp,
+    journal,
     services: {
       dns: (guest, guestPort, isIpv6, question) =>
         report({ kind: 'dns', guest, guestPort, isIpv6, bytes: question }),
@@ -91,6 +97,17 @@ function start({
       log,
     },
   })
+}
+
+/** Without it the engine serves all the same; only the next one does not know whom to tell. */
+function openJournal(): FlowJournal | undefined {
+  if (journalFd === undefined) return undefined
+  try {
+    return FlowJournal.open(journalFd)
+  } catch (error) {
+    noJournal = `No journal of flows is kept: ${error instanceof Error ? error.message : String(error)}`
+    return undefined
+  }
 }
 
 /** Streams that the control thread has, by guest. */

@@ -41,10 +41,10 @@ export class PacketWorker {
   #wakeFd: number | undefined
   #lastCall = 0
 
-  private constructor() {
+  private constructor(journalFd: number | undefined) {
     const { port1, port2 } = new MessageChannel()
     this.#commands = port1
-    const workerData: PacketThreadData = { commands: port2 }
+    const workerData: PacketThreadData = { commands: port2, journalFd }
     this.#worker = new Worker(new URL(ENTRY, import.meta.url), {
       name: 'packet-thread',
       workerData,
@@ -61,9 +61,12 @@ export class PacketWorker {
     this.#worker.on('message', (report: ThreadReport) => this.#take(report))
   }
 
-  /** Resolves when it serves. Throws NetError `net.engine-died` where it cannot. */
-  static async start(): Promise<PacketWorker> {
-    const worker = new PacketWorker()
+  /**
+   * Resolves when it serves. `journalFd`: the file of the flow journal, the thread's from now on. Throws NetError
+   * `net.engine-died` where it cannot.
+   */
+  static async start(journalFd?: number): Promise<PacketWorker> {
+    const worker = new PacketWorker(journalFd)
     const failed = await Promise.race([worker.#ready.promise, worker.ended])
     if (failed === undefined) return worker
     throw new NetError('net.engine-died', `Cannot start the packet thread: ${failed}`)

@@ -81,6 +81,8 @@ export interface PlainError {
 
 export interface PacketThreadData {
   readonly commands: MessagePort
+  /** The file of the flow journal, the thread's from now on. */
+  readonly journalFd: number | undefined
 }
 
 type MessagePort = import('node:worker_threads').MessagePort

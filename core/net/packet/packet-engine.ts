@@ -6,6 +6,7 @@ import { PacketFrameDevice } from '../device/packet-device.ts'
 import { TapFrameDevice } from '../device/tap-device.ts'
 import type { EngineFlow, EngineStats, GuestMessage } from '../engine/messages.ts'
 import { NetError } from '../errors.ts'
+import type { FlowJournal } from '../flow/flow-journal.ts'
 import { TokenBucket } from '../flow/rate-limit.ts'
 import { type Forward, Forwards } from '../forwards/forwards.ts'
 import { Frame } from '../frame/frame.ts'
@@ -44,6 +45,8 @@ export interface PacketEngineOptions {
   /** What the host calls its own, addresses and ranges: closed to guests. */
   readonly hostAddresses?: readonly string[]
   readonly sockets?: StreamSockets
+  /** Where TCP flows are written down, and what an engine before this one left there. Not closed by this one. */
+  readonly journal?: FlowJournal | undefined
   /** Puts something around a guest's device: tests have bad wires. */
   readonly wrapDevice?: (device: FrameDevice, guest: GuestMessage) => FrameDevice
 }
@@ -75,12 +78,13 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     this.loop = loop
     this.framesPerTurn = limits.framesPerTurn
     this.#hostAddresses = options.hostAddresses ?? []
-    const { rawIcmp, sockets } = options
+    const { rawIcmp, sockets, journal } = options
     this.#protocols = new Protocols({
       context: loop,
       settings,
       rawIcmp,
       sockets,
+      journal,
       dns: (guest, guestPort, isIpv6, question) => services.dns(guest, guestPort, isIpv6, question),
       dnsStream: (guest, fd) => services.dnsStream(guest, fd),
     })
@@ -120,8 +124,7 @@ export class PacketEngine implements PortReaderOwner, Disposable {
       port.peerPolicy = peerPolicyOf(message)
       const reader = new PortReader(port, this)
       this.#guests.set(message.id, { message, port, reader })
-      this.#protocols.guestSwitch.add(port)
-      this.#protocols.wire.add(port, message.search)
+      this.#protocols.portAdded(port, message.search)
     } catch (error) {
       device.close()
       throw error
@@ -244,9 +247,10 @@ export class PacketEngine implements PortReaderOwner, Disposable {
     this.#options.services.log(`A defect of the network engine cost a frame: ${text}`)
   }
 
-  /** Lets all guests and published ports go. */
+  /** Resets all connections and lets all guests and published ports go. */
   [Symbol.dispose](): void {
     this.#forwards[Symbol.dispose]()
+    this.#protocols.resetAll([...this.#guests.values()].map(({ port }) => port))
     for (const id of this.guests) this.removeGuest(id)
     this.#protocols[Symbol.dispose]()
   }

@@ -2,6 +2,8 @@
 import { ECONNREFUSED } from '../../sys/errno.ts'
 import { makeSocketPair } from '../../sys/socket-pair.ts'
 import { SystemError } from '../../sys/system-error.ts'
+import type { FlowJournal } from '../flow/flow-journal.ts'
+import { FlowJournalReplay } from '../flow/flow-journal-replay.ts'
 import { Reassembly } from '../fragments/reassembly.ts'
 import { type GatewayIdentity, gatewayIdentity } from '../gateway/gateway-identity.ts'
 import type { GuestPort } from '../guest-port.ts'
@@ -26,6 +28,7 @@ export interface ProtocolsOptions {
   /** Raw sockets for ICMP and ICMPv6, where the core host could open them: the protocols' own from now on. */
   readonly rawIcmp: { readonly ipv4?: number | undefined; readonly ipv6?: number | undefined } | undefined
   readonly sockets: StreamSockets | undefined
+  readonly journal: FlowJournal | undefined
   /** As of EngineServices. */
   readonly dns: (guest: string, guestPort: number, isIpv6: boolean, question: Uint8Array) => void
   readonly dnsStream: (guest: string, fd: number) => void
@@ -41,11 +44,12 @@ export class Protocols implements Disposable {
   readonly dispatcher: Dispatcher
   readonly #icmp: IcmpErrorSender
   readonly #reassembly: Reassembly
+  readonly #replay: FlowJournalReplay | undefined
   readonly #options: ProtocolsOptions
 
   /** Throws NetError where the settings make no sense. */
   constructor(options: ProtocolsOptions) {
-    const { context, settings, rawIcmp, dns } = options
+    const { context, settings, rawIcmp, dns, journal } = options
     const { limits, zone } = settings
     this.#options = options
     this.gateway = gatewayIdentity(settings)
@@ -61,7 +65,15 @@ export class Protocols implements Disposable {
       gateway,
       icmp,
       localService: (port, remotePort) => this.#localService(port, remotePort),
+      journal,
     })
+    if (journal !== undefined)
+      this.#replay = new FlowJournalReplay({
+        context,
+        gatewayMac: gateway.mac,
+        journal,
+        isOpen: (port, flow) => this.tcp.isOpen(port, flow),
+      })
     this.udp = new UdpFlows(context, {
       limits,
       gateway,
@@ -86,8 +98,16 @@ export class Protocols implements Disposable {
     })
   }
 
+  /** A guest is here: `search` are its domains. */
+  portAdded(port: GuestPort, search: readonly string[]): void {
+    this.guestSwitch.add(port)
+    this.wire.add(port, search)
+    this.#replay?.guestAdded(port)
+  }
+
   /** The guest is gone, or its device is: everything of it is let go. */
   portGone(port: GuestPort): void {
+    this.#replay?.guestGone(port)
     this.guestSwitch.remove(port)
     this.tcp.portGone(port)
     this.udp.portGone(port)
@@ -97,8 +117,15 @@ export class Protocols implements Disposable {
     this.#icmp.portGone(port)
   }
 
+  /** The engine ends in order. What is open stays in the journal, for who does not get its reset. */
+  resetAll(ports: Iterable<GuestPort>): void {
+    this.#options.journal?.keep()
+    for (const port of ports) this.tcp.resetAll(port)
+  }
+
   /** Closes the raw sockets. Guests have gone before. */
   [Symbol.dispose](): void {
+    this.#replay?.[Symbol.dispose]()
     this.ping.useRawSockets(-1, -1)
   }
 

@@ -142,6 +142,7 @@ function makeFlow(
     nowMs,
   )
   tcp.table.insert(flow)
+  tcp.journal?.opened(flow)
   guest.flows.add(flow)
   guest.halfOpen.add(flow)
   guest.port.flowsOpened++

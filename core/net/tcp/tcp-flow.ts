@@ -2,7 +2,7 @@
 // every field set in its constructor; the files around it are functions over it. Names follow RFC 9293 §3.3.1 where it has
 // one: SND.UNA is `sendUnacknowledged`, RCV.NXT is `receiveNext`. Sequence numbers are 32-bit and compared by `(a - b) | 0`.
 import { MAPPED_PREFIX } from '../address.ts'
-import type { TableFlow } from '../flow/table-flow.ts'
+import { type JournaledFlow, NO_SLOT } from '../flow/flow-journal.ts'
 import { PROTOCOL_TCP } from '../frame/layout.ts'
 import type { GuestPort } from '../guest-port.ts'
 import type { QuotedPacket } from '../icmp/icmp-errors.ts'
@@ -49,7 +49,7 @@ export interface FlowKey {
   readonly remotePort: number
 }
 
-export class TcpFlow implements TableFlow, SocketHandler, TurnTask, QuotedPacket {
+export class TcpFlow implements JournaledFlow, SocketHandler, TurnTask, QuotedPacket {
   readonly owner: FlowOwner
   readonly guest: TcpGuest
   readonly port: GuestPort
@@ -154,6 +154,7 @@ export class TcpFlow implements TableFlow, SocketHandler, TurnTask, QuotedPacket
   challengesFromMs = 0
   challenges = 0
   onDecided: ((accepted: boolean) => void) | undefined = undefined
+  journalSlot = NO_SLOT
 
   constructor(
     owner: FlowOwner,

@@ -1,5 +1,6 @@
 // What all flows of the engine use: the loop, the sockets, the limits, memory, and the table of flows.
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
+import type { FlowJournal } from '../flow/flow-journal.ts'
 import { FlowTable } from '../flow/flow-table.ts'
 import type { IcmpErrors } from '../icmp/icmp-errors.ts'
 import type { PacketContext } from '../packet/packet-context.ts'
@@ -17,6 +18,7 @@ export class TcpResources {
   readonly limits: NetworkLimits
   readonly gatewayMac: Uint8Array
   readonly icmp: IcmpErrors
+  readonly journal: FlowJournal | undefined
   readonly table = new FlowTable<TcpFlow>()
   readonly pool: SlotPool
   readonly outOfOrderPool: SlotPool
@@ -33,12 +35,14 @@ export class TcpResources {
     limits: NetworkLimits,
     gatewayMac: Uint8Array,
     icmp: IcmpErrors,
+    journal: FlowJournal | undefined,
   ) {
     this.context = context
     this.sockets = sockets
     this.limits = limits
     this.gatewayMac = gatewayMac
     this.icmp = icmp
+    this.journal = journal
     this.pool = new SlotPool(limits.poolBytes, Math.ceil(limits.poolBytes / 4))
     this.outOfOrderPool = new SlotPool(limits.allOutOfOrderBytes, limits.outOfOrderBytes)
     let shift = 0

@@ -73,8 +73,8 @@ export class TestEngine implements AsyncDisposable {
     return this.#process.pid
   }
 
-  /** Starts it and tells it everything that there is. */
-  async start(): Promise<void> {
+  /** Starts it and tells it everything that there is; without `guests` it waits for them. */
+  async start({ guests = true }: { guests?: boolean } = {}): Promise<void> {
     const socketPath = join(this.#folder, 'net.sock')
     const log = (line: string) => {
       if (process.env.NETWORK_LOG !== undefined) process.stderr.write(`${line}\n`)
@@ -93,20 +93,24 @@ export class TestEngine implements AsyncDisposable {
       onDeviceLost: (id, why) => log(`${id}: ${why}`),
     })
     await this.#client.hello(this.#settings, this.#rawIcmp)
-    for (const { message, fd } of this.#wires.values()) this.#client.guest(message, fd)
-    for (const { message, fd } of this.#published) this.#client.forward(message, fd)
-    this.#client.synced()
+    if (guests) {
+      for (const { message, fd } of this.#wires.values()) this.#client.guest(message, fd)
+      for (const { message, fd } of this.#published) this.#client.forward(message, fd)
+      this.#client.synced()
+    }
     await this.settle()
   }
 
   /** Ends it by SIGKILL, as a crash would. */
   async kill(): Promise<void> {
     process.kill(this.pid, 'SIGKILL')
-    await this.#process?.ended
-    this.#client?.[Symbol.dispose]()
-    this.#client = undefined
-    this.#process = undefined
-    rmSync(join(this.#folder, 'net.sock'), { force: true })
+    await this.#gone()
+  }
+
+  /** Ends it as the core host does. */
+  async end(): Promise<void> {
+    this.client.end()
+    await this.#gone()
   }
 
   /** A guest whose kernel is a namespace's, connected to the engine. */
@@ -169,6 +173,14 @@ export class TestEngine implements AsyncDisposable {
     this.#rawIcmp[Symbol.dispose]()
     rmSync(this.#folder, { recursive: true, force: true })
     clearInterval(this.#alive)
+  }
+
+  async #gone(): Promise<void> {
+    await this.#process?.ended
+    this.#client?.[Symbol.dispose]()
+    this.#client = undefined
+    this.#process = undefined
+    rmSync(join(this.#folder, 'net.sock'), { force: true })
   }
 
   /** Node, in the host's namespace and with a resolv.conf of its own. */
