@@ -31,7 +31,6 @@ export function removeFlow(tcp: TcpResources, flow: TcpFlow, isReset: boolean): 
   letGoOfMemory(flow)
   tcp.table.remove(flow)
   tcp.journal?.closed(flow)
-  tcp.journal?.closed(flow)
   flow.guest.flows.delete(flow)
   flow.guest.halfOpen.delete(flow)
   flow.guest.timeWait.delete(flow)
