@@ -3,6 +3,7 @@
 import { formatAddress } from '../address.ts'
 import { MemoryDevice } from '../device/memory-device.fixture.ts'
 import type { GuestMessage } from '../engine/messages.ts'
+import type { FlowJournal } from '../flow/flow-journal.ts'
 import { Frame } from '../frame/frame.ts'
 import { parseFrame } from '../frame/parse-frame.ts'
 import { defaultLimits, defaultSettings, type NetworkLimits } from '../settings.ts'
@@ -63,7 +64,7 @@ export class EngineHarness implements Disposable {
   }[] = []
   readonly streams: number[] = []
 
-  constructor(limits: Partial<NetworkLimits> = {}, sockets?: StreamSockets) {
+  constructor(limits: Partial<NetworkLimits> = {}, sockets?: StreamSockets, journal?: FlowJournal) {
     this.loop = new PacketLoop({
       clock: () => this.nowMs,
       onDefect: (error) => this.engine.reportDefect(error),
@@ -78,6 +79,7 @@ export class EngineHarness implements Disposable {
         log: (message) => this.logged.push(message),
       },
       ...(sockets === undefined ? {} : { sockets }),
+      journal,
       wrapDevice: (_plain, { id }) => {
         const guest = this.guests.get(id)
         if (guest === undefined) throw new Error(`No guest ${id}`)
