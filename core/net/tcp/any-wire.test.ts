@@ -3,13 +3,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SeededRandom } from '../seeded-random.ts'
+import { brokenInvariants } from './flow-invariants.fixture.ts'
 import type { HostSocket } from './host-sockets.fixture.ts'
 import { ModelGuest } from './model-guest.fixture.ts'
 import { ScriptedPeer } from './scripted-peer.fixture.ts'
 import { pattern } from './segment-text.fixture.ts'
+import { Wire } from './wire.fixture.ts'
 
-/** A wire that takes everything for long enough is a dead one, and TCP gives up: not what is asked here. */
-const MOST_LOST_IN_ROW = 4
 const TICK_MS = 10
 const MOST_MS = 600_000
 const SLACK_BYTES = 8 * 65_536
@@ -33,38 +33,6 @@ const script = fc.record({
   hostTakes: fc.constantFrom(Number.POSITIVE_INFINITY, 3_000, 50_000),
 })
 
-/** One direction: what is under way, and when it arrives. */
-class Wire<T> {
-  readonly #random: SeededRandom
-  readonly #odds: { readonly loss: number; readonly duplication: number; readonly reordering: number }
-  #lostInRow = 0
-  #underWay: { readonly item: T; readonly ticks: number }[] = []
-
-  constructor(seed: number, odds: { loss: number; duplication: number; reordering: number }) {
-    this.#random = new SeededRandom(seed)
-    this.#odds = odds
-  }
-
-  put(item: T, tick: number): void {
-    if (this.#lostInRow < MOST_LOST_IN_ROW && this.#random.chance(this.#odds.loss)) {
-      this.#lostInRow++
-      return
-    }
-    this.#lostInRow = 0
-    const copies = this.#random.chance(this.#odds.duplication) ? 2 : 1
-    for (let copy = 0; copy < copies; copy++) {
-      const late = this.#random.chance(this.#odds.reordering) ? Math.floor(this.#random.next() * 4) : 0
-      this.#underWay.push({ item, ticks: tick + late })
-    }
-  }
-
-  arrived(tick: number): T[] {
-    const now = this.#underWay.filter(({ ticks }) => ticks <= tick)
-    this.#underWay = this.#underWay.filter(({ ticks }) => ticks > tick)
-    return now.map(({ item }) => item)
-  }
-}
-
 describe('TCP over any wire', () => {
   it('brings the same bytes to both ends in bounded memory', () => {
     fc.assert(
@@ -79,8 +47,11 @@ describe('TCP over any wire', () => {
         const up = pattern(given.upBytes)
         const down = pattern(given.downBytes, 77)
         const guest = new ModelGuest({ ...given, bytes: up }, given.initial)
-        const toGuest = new Wire<ReturnType<ScriptedPeer['take']>>(given.seed, given)
-        const fromGuest = new Wire<ReturnType<ModelGuest['speak']>[number]>(given.seed + 1, given)
+        const toGuest = new Wire<ReturnType<ScriptedPeer['take']>>(new SeededRandom(given.seed), given)
+        const fromGuest = new Wire<ReturnType<ModelGuest['speak']>[number]>(
+          new SeededRandom(given.seed + 1),
+          given,
+        )
         const random = new SeededRandom(given.seed + 2)
         let socket: HostSocket | undefined
         let pushed = 0
@@ -112,6 +83,7 @@ describe('TCP over any wire', () => {
           peer.pass(TICK_MS)
           for (const segment of peer.takeAll()) toGuest.put(segment, tick)
           for (const segment of toGuest.arrived(tick)) guest.take(segment)
+          expect(brokenInvariants(peer)).toEqual([])
           // A slot may be a quarter full before the next is begun.
           expect(peer.stack.poolBytes).toBeLessThanOrEqual(
             4 * (flowInFlightBytes + 2 * windowBytes) + SLACK_BYTES,

@@ -147,6 +147,10 @@ export class HostSockets implements StreamSockets {
     return socket
   }
 
+  unreadBytes(fd: number): number {
+    return this.#of(fd).unreadBytes
+  }
+
   connect(_0: number, _1: number, _2: number, _3: number, port: number): number {
     return this.connectErrno > 0 ? -this.connectErrno : this.open(port).fd
   }

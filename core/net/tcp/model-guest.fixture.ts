@@ -1,7 +1,7 @@
 // A small, honest TCP of a guest for property tests: it sends its bytes in pieces of any size, repeats what is not
 // acknowledged, takes segments in any order and says so by SACK. Slow and simple on purpose: it is what the stack is compared
 // with.
-import { SERVER_PORT, type Segment } from './scripted-peer.fixture.ts'
+import { GUEST_PORT, SERVER_PORT, type Segment } from './scripted-peer.fixture.ts'
 import { sackOption, synOptions } from './segment-text.fixture.ts'
 import { ACK, FIN, PSH, RST, SYN } from './tcp-header.ts'
 
@@ -14,6 +14,10 @@ export interface ModelGuestOptions {
   readonly windowShift: number | undefined
   /** Its receive window, in units of its shift. */
   readonly window: number
+  /** It answers the stack's SYN instead of sending one. */
+  readonly isPassive?: boolean
+  readonly guestPort?: number
+  readonly remotePort?: number
 }
 
 export interface ModelSegment {
@@ -24,6 +28,7 @@ export interface ModelSegment {
   readonly payload: Buffer
   readonly options: Uint8Array
   readonly gsoSizeBytes?: number
+  readonly guestPort: number
   readonly remotePort: number
 }
 
@@ -59,7 +64,8 @@ export class ModelGuest {
   /** One segment from the stack. */
   take(segment: Segment): void {
     if ((segment.flags & RST) !== 0) {
-      this.wasReset = true
+      // The answer to a late copy of what it said before both sides had closed is none of its business.
+      this.wasReset ||= !this.isDone
       return
     }
     if ((segment.flags & SYN) !== 0) {
@@ -69,7 +75,8 @@ export class ModelGuest {
         if (this.#options.windowShift !== undefined) this.#stackShift = segment.options[7] ?? 0
         this.#edge = segment.window
       }
-      this.#needsAck = true
+      if (this.#options.isPassive === true) this.#push(SYN | ACK, this.#initial, Buffer.alloc(0))
+      else this.#needsAck = true
       return
     }
     if (!this.#isOpen) return
@@ -93,7 +100,7 @@ export class ModelGuest {
   speak(nowMs: number): ModelSegment[] {
     const { bytes, segmentBytes } = this.#options
     if (!this.#isOpen) {
-      if (nowMs >= this.#repeatAtMs) {
+      if (this.#options.isPassive !== true && nowMs >= this.#repeatAtMs) {
         this.#repeatAtMs = nowMs + REPEAT_MS
         this.#push(SYN, this.#initial, Buffer.alloc(0))
       }
@@ -165,7 +172,8 @@ export class ModelGuest {
       window,
       payload,
       options,
-      remotePort: SERVER_PORT,
+      guestPort: this.#options.guestPort ?? GUEST_PORT,
+      remotePort: this.#options.remotePort ?? SERVER_PORT,
       ...(payload.length > 1_400 ? { gsoSizeBytes: 1_400 } : {}),
     })
     this.#needsAck = false

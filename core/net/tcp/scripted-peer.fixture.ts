@@ -150,7 +150,7 @@ export class ScriptedPeer {
     })
   }
 
-  /** A second guest of the same stack, whose frames nobody looks at. It has a flow's place made at its first frame. */
+  /** A second guest of the same stack, whose frames nobody looks at. A connection from the host is asked of it. */
   otherGuest(index: number): GuestPort {
     const { id, name, mac, mtu, configuration, mayMeetGuests, policy, inFlightLimitBytes } = this.port
     const port = new GuestPort({
