@@ -15,6 +15,7 @@ const waitFunction: NumberFunction<[epoll: number, events: number, count: number
 
 // sys/epoll.h
 export const EPOLLIN = 0x1
+export const EPOLLPRI = 0x2
 export const EPOLLOUT = 0x4
 export const EPOLLERR = 0x8
 export const EPOLLHUP = 0x10

@@ -1,7 +1,16 @@
 // The packet thread's own event loop: epoll_wait, then frames, sockets, timers and what they left for the end of the turn.
 // Devices are level-triggered and get a bounded number of frames each turn, so that none starves the others; sockets are
 // registered once, edge-triggered. Nothing here allocates while frames flow.
-import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll } from '../../sys/epoll.ts'
+import {
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLPRI,
+  EPOLLRDHUP,
+  Epoll,
+} from '../../sys/epoll.ts'
 import { EventCounter } from '../../sys/event-counter.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { errnoName } from '../../sys/system-error.ts'
@@ -11,7 +20,7 @@ import type { PacketContext, SocketHandler, SocketWatcher, TurnTask } from './pa
 import { TimerWheel } from './timer-wheel.ts'
 import { WatchTable } from './watch-table.ts'
 
-const SOCKET_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+const SOCKET_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET
 const DATAGRAM_EVENTS = EPOLLIN | EPOLLET
 const EVENTS_PER_TURN = 256
 /** While nothing happens `run()` looks at least this often whether it shall stop. */

@@ -1,5 +1,5 @@
 // How a flow begins: from the guest's SYN to a connected host socket, or from a host socket to a SYN for the guest.
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP } from '../../sys/epoll.ts'
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLPRI, EPOLLRDHUP } from '../../sys/epoll.ts'
 import { EMFILE, ENFILE } from '../../sys/errno.ts'
 import { MAPPED_PREFIX } from '../address.ts'
 import { NetError } from '../errors.ts'
@@ -93,8 +93,9 @@ export function onConnectEvents(tcp: TcpResources, flow: TcpFlow, events: number
 }
 
 export function noteReadable(flow: TcpFlow, events: number): void {
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) flow.isReadable = true
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) flow.isHangup = true
+  if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) flow.isReadable = true
+  // Careful: a read ends at urgent data, whatever follows it, and no other event comes for what does.
+  if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) flow.readsMayBeShort = true
 }
 
 function failToConnect(tcp: TcpResources, flow: TcpFlow, errno: number): void {

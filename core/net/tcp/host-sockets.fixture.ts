@@ -1,5 +1,5 @@
 // Host sockets that do what a test tells them.
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../../sys/epoll.ts'
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from '../../sys/epoll.ts'
 import { EAGAIN } from '../../sys/errno.ts'
 import type { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import type { StreamSockets } from './stream-sockets.ts'
@@ -29,6 +29,8 @@ export class HostSocket {
   readonly #peer: HostSocketsOwner
   #unread = Buffer.alloc(0)
   #peekOffset = 0
+  /** Where the next read ends, whatever follows: urgent data. */
+  #mark = Number.POSITIVE_INFINITY
   #isEnded = false
   #error = 0
   #connectError = 0
@@ -60,6 +62,13 @@ export class HostSocket {
     this.#peer.event(this.fd, EPOLLIN | EPOLLOUT)
   }
 
+  /** The server sends urgent data and more behind it; a kernel tells both in one event. */
+  pushUrgent(before: Uint8Array, after: Uint8Array): void {
+    this.#mark = before.length
+    this.#unread = Buffer.concat([this.#unread, before, after])
+    this.#peer.event(this.fd, EPOLLIN | EPOLLPRI | EPOLLOUT)
+  }
+
   /** The server sends its last bytes and closes, in one moment. */
   end(bytes: Uint8Array = Buffer.alloc(0)): void {
     this.#unread = Buffer.concat([this.#unread, bytes])
@@ -85,7 +94,8 @@ export class HostSocket {
       if (this.#error !== 0) return -this.#error
       return this.#isEnded ? 0 : -EAGAIN
     }
-    const count = Math.min(length, this.#unread.length)
+    const count = Math.min(length, this.#unread.length, this.#mark)
+    this.#mark = Number.POSITIVE_INFINITY
     buffer.bytes.set(this.#unread.subarray(0, count), offset)
     this.#unread = this.#unread.subarray(count)
     return count

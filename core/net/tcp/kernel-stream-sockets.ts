@@ -27,6 +27,8 @@ const IPPROTO_TCP = 6
 const TCP_NODELAY = 1
 /** asm-generic/socket.h. For TCP since Linux 6.9, over IPv6 since 6.11: asked, not guessed from the version. */
 const SO_PEEK_OFF = 42
+/** asm-generic/socket.h. Urgent data is data (RFC 6093 §5): without it the kernel takes its byte out of the stream. */
+const SO_OOBINLINE = 10
 
 export class KernelStreamSockets implements StreamSockets {
   readonly #address = new PinnedBuffer(32)
@@ -37,6 +39,7 @@ export class KernelStreamSockets implements StreamSockets {
     const fd = openSocket(isMappedWords(remote0, remote1, remote2) ? AF_INET : AF_INET6, SOCK_STREAM)
     if (fd < 0) return fd
     setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    setSocketOption(fd, SOL_SOCKET, SO_OOBINLINE, 1)
     const sizeBytes = writeSocketAddress(this.#address, remote0, remote1, remote2, remote3, port)
     const failed = connectSocket(fd, this.#address, sizeBytes)
     if (failed === 0 || failed === -EINPROGRESS) return fd
@@ -47,6 +50,7 @@ export class KernelStreamSockets implements StreamSockets {
   adopt(fd: number): void {
     // A socket pair (DNS, `net connect`) has no such option: it needs none.
     setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    setSocketOption(fd, SOL_SOCKET, SO_OOBINLINE, 1)
   }
 
   receive(fd: number, buffer: PinnedBuffer, offset: number, length: number): number {

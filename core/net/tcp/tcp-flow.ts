@@ -70,8 +70,8 @@ export class TcpFlow implements JournaledFlow, SocketHandler, TurnTask, QuotedPa
   fd = -1
   watchToken = -1
   isReadable = false
-  /** The peer has closed or reset: a short read does not mean that nothing follows. */
-  isHangup = false
+  /** The peer has closed, reset or sent urgent data: a short read does not mean that nothing follows. */
+  readsMayBeShort = false
   isWritable = false
   /** Nothing more is read from it. */
   isEof = false

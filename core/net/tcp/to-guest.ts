@@ -55,7 +55,7 @@ export function pump(tcp: TcpResources, flow: TcpFlow, isGranted: boolean, isFor
         if (flow.isWaiting) return
         continue
       }
-      if (flow.isHangup && store.wasShort) {
+      if (flow.readsMayBeShort && store.wasShort) {
         // The end of the stream, if it comes next, travels in the same frame.
         read(tcp, flow, want)
         if (!store.find(flow.sendNext)) return
@@ -101,7 +101,7 @@ function read(tcp: TcpResources, flow: TcpFlow, want: number): boolean {
   if (count > 0) {
     flow.inBytes += count
     flow.activeAtMs = tcp.context.nowMs
-    if (flow.store.wasShort && !flow.isHangup) flow.isReadable = false
+    if (flow.store.wasShort && !flow.readsMayBeShort) flow.isReadable = false
     return true
   }
   if (count === 0) flow.isEof = true

@@ -103,6 +103,15 @@ describe('flows that wait for their turn', () => {
     expect(peer.stack.awaitsMemory).toBe(true)
   })
 
+  it('read on behind urgent data, where a read ends early', () => {
+    const peer = new ScriptedPeer()
+    const flow = connect(peer, 1_000)
+    flow.socket.pushUrgent(pattern(60), pattern(288, 9))
+    const sent = Buffer.concat(peer.takeAll().map(({ payload }) => payload))
+    expect(sent).toEqual(Buffer.concat([pattern(60), pattern(288, 9)]))
+    expect(flow.socket.unreadBytes).toBe(0)
+  })
+
   it('an inbound client that reset before the guest answered takes its flow along', () => {
     const peer = new ScriptedPeer()
     const socket = peer.host.open(0)
