@@ -1,6 +1,8 @@
 // From the host's socket to the guest: reads as much as the guest's window and its budget allow, and sends it in frames as
 // large as they may be. What is read stays in the flow's store until the guest has acknowledged it.
 import { EAGAIN, ENOBUFS } from '../../sys/errno.ts'
+import { DROP } from '../frame/drop-reason.ts'
+import type { GuestPort } from '../guest-port.ts'
 import { chargeInFlight, resetFlow } from './flow-life.ts'
 import { startPersistTimer, startTimer, timeSegment } from './retransmit-timer.ts'
 import { CLOSED, ESTABLISHED, type TcpFlow } from './tcp-flow.ts'
@@ -79,7 +81,7 @@ export function serveWaiting(tcp: TcpResources, guest: TcpGuest): void {
   const { port } = guest
   tcp.pool.hasRefused = false
   while (guest.waitingCount > 0) {
-    const framesBefore = port.inFrames
+    const before = framesTried(port)
     for (let left = guest.waitingCount; left > 0; left--) {
       if (!port.isWritable || tcp.pool.hasRefused) return
       if (port.inFlightLimitBytes - port.inFlightBytes < Math.min(LEAST_GRANT_BYTES, port.inFlightLimitBytes))
@@ -91,8 +93,13 @@ export function serveWaiting(tcp: TcpResources, guest: TcpGuest): void {
       pump(tcp, flow, true)
       endWhenDone(tcp, flow)
     }
-    if (port.inFrames === framesBefore) return
+    if (framesTried(port) === before) return
   }
+}
+
+/** Those that the device refused for good too: they count as sent and lost. */
+function framesTried(port: GuestPort): number {
+  return port.inFrames + (port.drops[DROP['host-refused']] ?? 0)
 }
 
 /** Reads into the store. False where nothing came; the flow then knows why. */
