@@ -49,6 +49,7 @@ export default defineConfig({
           ...shared,
           name: 'soak',
           include: ['tests/soak/**/*.test.ts'],
+          testTimeout: 180_000,
           hookTimeout: 400_000,
           fileParallelism: false,
         },
