@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { SeededRandom } from '../seeded-random.fixture.ts'
 import { formatAddress, formatEnd, formatIpv4, isMappedIpv4, parseAddress } from './address.ts'
-import { SeededRandom } from './seeded-random.ts'
 
 describe('addresses', () => {
   it.each([

@@ -1,6 +1,6 @@
 // Wires that lose, double, reorder and delay what a guest and the engine say to each other: transfers are slower, and whole.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Faults } from '../../core/net/device/faulty-device.ts'
+import type { Faults } from '../../core/net/device/faulty-device.fixture.ts'
 import { ContentServer } from './support/content.ts'
 import { FaultyWire } from './support/faulty-wire.ts'
 import { createGuest, type Guest } from './support/guest.ts'

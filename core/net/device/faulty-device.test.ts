@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { EAGAIN } from '../../sys/errno.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { TimerWheel } from '../packet/timer-wheel.ts'
-import { type Faults, FaultyDevice } from './faulty-device.ts'
+import { type Faults, FaultyDevice } from './faulty-device.fixture.ts'
 import { MemoryDevice } from './memory-device.fixture.ts'
 
 const FRAMES = 2_000

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { parseAddress } from '../address.ts'
-import { SeededRandom } from '../seeded-random.ts'
 import { isTransportChecksumRight } from './checksum.ts'
 import { Frame } from './frame.ts'
 import {

@@ -1,6 +1,7 @@
 // Frames of a guest that knows the protocols and lies: a corpus of everything that a guest may say, in sequence with its own
 // TCP connections, changed a little or a lot. By a seed, so that what was found is found again.
 
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import {
   addressBytes,
   echoFrame,
@@ -12,7 +13,6 @@ import {
   udpFrame,
 } from '../frame/guest-frames.fixture.ts'
 import { PROTOCOL_TCP } from '../frame/layout.ts'
-import { SeededRandom } from '../seeded-random.ts'
 import { seen } from './engine-harness.fixture.ts'
 
 const FIN = 1

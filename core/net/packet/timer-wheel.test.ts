@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { SeededRandom } from '../seeded-random.ts'
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { TICK_MS, Timer, TimerWheel } from './timer-wheel.ts'
 
 describe('TimerWheel', () => {

@@ -2,7 +2,7 @@
 // memory stays within its bounds.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { SeededRandom } from '../seeded-random.ts'
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { brokenInvariants } from './flow-invariants.fixture.ts'
 import type { HostSocket } from './host-sockets.fixture.ts'
 import { ModelGuest } from './model-guest.fixture.ts'

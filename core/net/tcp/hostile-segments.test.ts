@@ -1,6 +1,6 @@
 // Segments that no honest TCP would send, by the thousand: nothing throws, nothing grows, and a neighbour's flow goes on.
 import { describe, expect, it } from 'vitest'
-import { SeededRandom } from '../seeded-random.ts'
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { GUEST_PORT, ScriptedPeer } from './scripted-peer.fixture.ts'
 import { pattern } from './segment-text.fixture.ts'
 import { ACK } from './tcp-header.ts'

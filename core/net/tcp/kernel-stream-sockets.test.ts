@@ -1,6 +1,7 @@
 // The host's sockets against the real kernel, over loopback.
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { release } from 'node:os'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EAGAIN, ECONNREFUSED } from '../../sys/errno.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
@@ -75,38 +76,39 @@ describe.each([
     sockets.close(refused)
   })
 
-  it.runIf(sockets.canPeek(family === 6))(
-    'keeps bytes in the kernel until they are acknowledged',
-    async () => {
-      // Linux before 6.9, over IPv6 before 6.11: such sockets are never given to this store.
-      if (!sockets.canPeek(family === 6)) return
-      const store = new PeekStore(sockets)
-      const start = -500
-      const total = 3_000
-      store.begin(start)
-      client.end(pattern(total))
-      const seen = () => Buffer.from(store.buffer.bytes.subarray(0, store.length))
-      let end = 0
-      while (end < total) {
-        const count = await answer(() => store.fill(fd, 1_000))
-        expect(seen()).toEqual(pattern(count, end))
-        end += count
-      }
-      expect(store.end).toBe(start + total)
-      expect(await answer(() => store.fill(fd, 1_000))).toBe(0)
-      // A thousand are acknowledged; the rest was lost and is looked at again, from its middle and from its start.
-      store.release(start + 1_000)
-      expect(store.find(start + 999)).toBe(false)
-      expect(store.find(start + 1_700)).toBe(true)
-      expect(seen()).toEqual(pattern(1_300, 1_700))
-      expect(store.find(start + 1_000)).toBe(true)
-      expect(seen()).toEqual(pattern(2_000, 1_000))
-      expect(store.find(start + total)).toBe(false)
-      // The acknowledgement of the FIN counts one more.
-      store.release(start + total + 1)
-      expect(store.find(start + 2_999)).toBe(false)
-      expect(sockets.receive(fd, buffer, 0, 10)).toBe(0)
-      sockets.close(fd)
-    },
-  )
+  it('keeps bytes in the kernel until they are acknowledged, where the kernel can', async () => {
+    if (!sockets.canPeek(family === 6)) {
+      // Such sockets are never given to this store; a kernel that could must not have been misjudged.
+      const [major = 0, minor = 0] = release().split('.').map(Number)
+      expect(major * 100 + minor).toBeLessThan(family === 6 ? 611 : 609)
+      return
+    }
+    const store = new PeekStore(sockets)
+    const start = -500
+    const total = 3_000
+    store.begin(start)
+    client.end(pattern(total))
+    const seen = () => Buffer.from(store.buffer.bytes.subarray(0, store.length))
+    let end = 0
+    while (end < total) {
+      const count = await answer(() => store.fill(fd, 1_000))
+      expect(seen()).toEqual(pattern(count, end))
+      end += count
+    }
+    expect(store.end).toBe(start + total)
+    expect(await answer(() => store.fill(fd, 1_000))).toBe(0)
+    // A thousand are acknowledged; the rest was lost and is looked at again, from its middle and from its start.
+    store.release(start + 1_000)
+    expect(store.find(start + 999)).toBe(false)
+    expect(store.find(start + 1_700)).toBe(true)
+    expect(seen()).toEqual(pattern(1_300, 1_700))
+    expect(store.find(start + 1_000)).toBe(true)
+    expect(seen()).toEqual(pattern(2_000, 1_000))
+    expect(store.find(start + total)).toBe(false)
+    // The acknowledgement of the FIN counts one more.
+    store.release(start + total + 1)
+    expect(store.find(start + 2_999)).toBe(false)
+    expect(sockets.receive(fd, buffer, 0, 10)).toBe(0)
+    sockets.close(fd)
+  })
 })

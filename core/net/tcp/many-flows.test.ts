@@ -3,8 +3,8 @@
 // that was left in peace brings its bytes.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { EINVAL } from '../../sys/errno.ts'
-import { SeededRandom } from '../seeded-random.ts'
 import { brokenInvariants, flowsOf } from './flow-invariants.fixture.ts'
 import type { HostSocket } from './host-sockets.fixture.ts'
 import { ModelGuest, type ModelSegment } from './model-guest.fixture.ts'

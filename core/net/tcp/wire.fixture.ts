@@ -1,5 +1,5 @@
 // One direction of a wire that loses, doubles and reorders by chance that can be repeated.
-import type { SeededRandom } from '../seeded-random.ts'
+import type { SeededRandom } from '../../seeded-random.fixture.ts'
 
 /** A wire that takes everything for long enough is a dead one, and TCP gives up: not what is asked here. */
 const MOST_LOST_IN_ROW = 4

@@ -1,6 +1,6 @@
 // A bad wire between a guest's TAP and the engine: what the one sends reaches the other through a FaultyDevice, which
 // loses, doubles, reorders and delays by a seed. The engine takes its end for a TAP.
-import { type Faults, FaultyDevice } from '../../../core/net/device/faulty-device.ts'
+import { type Faults, FaultyDevice } from '../../../core/net/device/faulty-device.fixture.ts'
 import { TapFrameDevice } from '../../../core/net/device/tap-device.ts'
 import { MAX_FRAME_BYTES } from '../../../core/net/frame/layout.ts'
 import { TICK_MS, TimerWheel } from '../../../core/net/packet/timer-wheel.ts'

@@ -1,9 +1,10 @@
 // A bad wire for tests: loses, doubles, reorders and delays the frames of another device in both directions, by a seed. The
 // kernel's netem would do it, but not every kernel has it.
+
+import { SeededRandom } from '../../seeded-random.fixture.ts'
 import { PinnedBuffer } from '../../sys/pinned-buffer.ts'
 import { MAX_FRAME_BYTES } from '../frame/layout.ts'
 import { Timer, type TimerWheel } from '../packet/timer-wheel.ts'
-import { SeededRandom } from '../seeded-random.ts'
 import type { DeviceStats, FrameDevice } from './frame-device.ts'
 
 export interface Faults {
